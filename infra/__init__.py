@@ -1,0 +1,1 @@
+"""Plumbing that knows of neither streams nor pools."""
