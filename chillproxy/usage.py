@@ -1,0 +1,68 @@
+"""Usage events: taken in batches, each once, into partitions by day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, timedelta
+
+from chillproxy.models import UsageEvent
+from infra.clock import Clock
+from infra.db import Database
+
+_DAYS_AHEAD = 7
+_SKEW = timedelta(days=1)
+_LATEST = timedelta(days=35)
+
+# The unique key holds the day, so a repeat must fall on the same day: it comes from the event's
+# own time. Users and devices that are gone leave a null.
+_INSERT = """
+insert into pool_usage_logs (event_id, day, at, user_id, device_id, key_id, store, action,
+                             info_hash, media, cached, bytes, size_bytes, quality)
+select e.event_id, (e.at at time zone 'utc')::date, e.at, u.id, e.device_id, e.key_id, e.store,
+       e.action, e.info_hash, e.media, e.cached, e.bytes, e.size_bytes, e.quality
+from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[],
+            $7::text[], $8::text[], $9::text[], $10::boolean[], $11::bigint[], $12::bigint[],
+            $13::text[])
+     as e (event_id, at, user_ref, device_id, key_id, store, action, info_hash, media, cached,
+           bytes, size_bytes, quality)
+left join pool_users u on u.ref = e.user_ref
+on conflict do nothing
+"""
+_COLUMNS = (
+    "event_id", "at", "user_ref", "device_id", "key_id", "store", "action", "info_hash", "media",
+    "cached", "bytes", "size_bytes", "quality",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The usage log."""
+
+    database: Database
+    clock: Clock
+
+    async def ingest(self, events: Sequence[UsageEvent]) -> int:
+        """Store events; return how many were new. A repeat changes nothing."""
+        columns = [[getattr(event, name) for event in events] for name in _COLUMNS]
+        columns[1] = [self._plausible(event) for event in events]
+        tag = await self.database.execute(_INSERT, *columns)
+        return int(tag.rpartition(" ")[2])
+
+    async def keep_partitions(self, keep_days: int) -> None:
+        """Make the partitions of the coming days, drop those that are past keeping."""
+        today = self._today()
+        await self.database.fetchval(
+            "select pool_usage_make_partitions($1, $2)",
+            today - timedelta(days=1),
+            today + timedelta(days=_DAYS_AHEAD),
+        )
+        await self.database.fetchval(
+            "select pool_usage_drop_partitions($1)", today - timedelta(days=keep_days)
+        )
+
+    def _today(self) -> date:
+        return self.clock.now().astimezone(UTC).date()
+
+    def _plausible(self, event: UsageEvent) -> object:
+        """Return the event's time, or the nearest that a spool can honestly hold."""
+        now = self.clock.now()
+        return min(max(event.at, now - _LATEST), now + _SKEW)
