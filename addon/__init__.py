@@ -1,0 +1,1 @@
+"""The server that Stremio and people meet, and everything that talks to the outside world."""

@@ -1,0 +1,1 @@
+"""Release names: what they say, whether they fit, which comes first, which file of a pack."""
