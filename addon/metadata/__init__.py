@@ -1,0 +1,1 @@
+"""Metadata services, one file each."""

@@ -1,0 +1,1 @@
+"""Sources of torrents, one file each."""
