@@ -1,0 +1,1 @@
+"""Which credential next: a grant of the pool or a token of the user."""

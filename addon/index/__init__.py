@@ -1,0 +1,1 @@
+"""What we know of torrents, their files and where they are cached."""

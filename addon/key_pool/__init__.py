@@ -1,0 +1,1 @@
+"""How the addon asks the pool: in process or over HTTP."""

@@ -1,0 +1,1 @@
+"""From a play URL to bytes, or to a clip that says why not."""

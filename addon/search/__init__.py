@@ -1,0 +1,1 @@
+"""From a media id to ranked candidates."""
