@@ -27,9 +27,12 @@ class PoolCrypto:
         text = self.ring.open("pool key", kek_id, sealed, _about_key(key_id, store, version))
         return None if text is None else Secret(text.decode())
 
-    def fingerprint(self, store: str, secret: Secret) -> bytes:
-        """Return what finds a key again without decrypting."""
-        return self.ring.digest("key fingerprint", f"{store}\0{secret.reveal()}".encode())
+    def fingerprints(self, store: str, secret: Secret) -> tuple[bytes, ...]:
+        """Return what finds a key again without decrypting: the first is stored.
+
+        The others are those of a key that was added while another one led the ring.
+        """
+        return self.ring.digests("key fingerprint", f"{store}\0{secret.reveal()}".encode())
 
     def prints(self, device_ids: tuple[str, ...]) -> list[bytes]:
         """Return the prints of a device, the present one first.

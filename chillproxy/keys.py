@@ -15,6 +15,7 @@ from infra.errors import NotFound, Unprocessable
 from infra.secret import Redactor, Secret
 
 _PLACES: Mapping[Scope, int] = {"household": 5, "group": 10, "shared": 35}
+_LOCK = 0x6B657973  # "keys"
 
 # Providers whose rules on sharing and addresses are strict or unknown: one network at a time.
 _SINGLE_NETWORK = frozenset({"realdebrid", "alldebrid", "debridlink"})
@@ -38,7 +39,7 @@ class Keys:
     crypto: PoolCrypto
     audit: Audit
     redactor: Redactor
-    _opened: dict[tuple[int, int], Secret] = field(default_factory=dict)
+    _opened: dict[int, tuple[tuple[str, int, str, bytes], Secret]] = field(default_factory=dict)
 
     async def add(self, new: NewKey, *, actor: str) -> Key:
         """Add a key with its seats and slots.
@@ -107,7 +108,13 @@ class Keys:
 
     @staticmethod
     async def close(
-        connection: Connection, key_id: int, state: KeyState, reason: str, span: timedelta | None
+        connection: Connection,
+        key_id: int,
+        state: KeyState,
+        reason: str,
+        span: timedelta | None,
+        *,
+        failures: int = 0,
     ) -> None:
         """Set the state and, on key, seats and slots alike, how long they take nobody new.
 
@@ -117,42 +124,42 @@ class Keys:
             NotFound: there is no such key.
         """
         until = await connection.fetchval(
-            "update pool_keys set state = $2, state_reason = $3,"
-            " failures = case when $2 = 'active' then 0"
-            "     when closed_until < clock_timestamp() - interval '1 hour' then 1"
-            "     else failures + 1 end,"
-            " closed_until = coalesce(clock_timestamp() + $4::interval, 'infinity')"
+            "update pool_keys set state = $2, state_reason = $3, failures = $5,"
+            " closed_until = case when $2 = 'active' then '-infinity'"
+            "     else coalesce(clock_timestamp() + $4::interval, 'infinity') end"
             " where id = $1 returning closed_until::text",
-            key_id, state, reason, span,
+            key_id, state, reason, span, failures,
         )  # fmt: skip
         if until is None:
             raise NotFound(f"there is no key {key_id}")
-        for table in ("pool_seats", "pool_slots"):
-            await connection.execute(
-                f"update {table} set closed_until = $2::text::timestamptz where key_id = $1",
-                key_id,
-                until,
-            )
+        await connection.execute(
+            "select pool_close_places($1, $2::text::timestamptz)", key_id, until
+        )
 
     def open_secret(
         self, key_id: int, store: str, version: int, kek_id: str, sealed: bytes
     ) -> Secret | None:
         """Decrypt a key that admission returned; None when the ring does not hold its KEK."""
-        known = self._opened.get((key_id, version))
-        if known is not None:
-            return known
+        row = (store, version, kek_id, sealed)
+        known = self._opened.get(key_id)
+        if known is not None and known[0] == row:
+            return known[1]
         secret = self.crypto.open_key(key_id, store, version, kek_id, sealed)
         if secret is not None:
-            self._opened[key_id, version] = self.redactor.learn(secret, lasting=True)
+            self._opened[key_id] = row, self.redactor.learn(secret, lasting=True)
         return secret
 
     async def _insert(self, connection: Connection, new: NewKey) -> int:
+        fingerprints = self.crypto.fingerprints(new.store, new.secret)
+        await self._check_unknown(connection, fingerprints)
         key_id: int = await connection.fetchval(
             "select nextval(pg_get_serial_sequence('pool_keys', 'id'))"
         )
         places = _PLACES[new.scope]
-        max_users = 1 if new.owner_user_id is not None else new.max_users or places
-        max_streams = new.max_streams or places
+        max_users = places if new.max_users is None else new.max_users
+        if new.owner_user_id is not None:
+            max_users = 1
+        max_streams = places if new.max_streams is None else new.max_streams
         policy: NetworkPolicy = new.network_policy or (
             "single_network" if new.store in _SINGLE_NETWORK else "any"
         )
@@ -165,10 +172,12 @@ class Keys:
                 key_id, new.store, new.label, new.scope, new.terms_ack, new.owner_user_id, policy,
                 new.priority, max_users, max_streams,
                 self.crypto.seal_key(key_id, new.store, 1, new.secret),
-                self.crypto.ring.first, self.crypto.fingerprint(new.store, new.secret),
+                self.crypto.ring.first, fingerprints[0],
             )  # fmt: skip
-        except asyncpg.UniqueViolationError:
-            raise KeyAlreadyThere("this key is in the pool already") from None
+        except asyncpg.CheckViolationError:
+            raise Unprocessable("a key serves 1 to 1000 users and streams") from None
+        except asyncpg.ForeignKeyViolationError:
+            raise Unprocessable(f"there is no user {new.owner_user_id}") from None
         await connection.execute(
             "insert into pool_seats (key_id, seat_no, store)"
             " select $1, number, $2 from generate_series(1, $3::int) number",
@@ -180,6 +189,16 @@ class Keys:
             key_id, new.store, max_streams,
         )  # fmt: skip
         return key_id
+
+    @staticmethod
+    async def _check_unknown(connection: Connection, fingerprints: tuple[bytes, ...]) -> None:
+        # One at a time: while a ring is being changed, two servers may store different prints of
+        # the same key, and the unique index would not see it.
+        await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
+        if await connection.fetchval(
+            "select exists (select from pool_keys where fingerprint = any ($1))", fingerprints
+        ):
+            raise KeyAlreadyThere("this key is in the pool already")
 
 
 def _check_secret(secret: Secret) -> None:

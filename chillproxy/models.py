@@ -1,7 +1,7 @@
 """What the pool is asked and what it answers."""
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -134,7 +134,7 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that happened. The id makes a repeat harmless."""
 
     event_id: UUID
-    at: datetime
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
     action: Literal["play", "stream-served", "list", "lease", "error"]
     user_ref: UUID | None = None
     key_id: int | None = None
@@ -146,3 +146,12 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bytes: int | None = None
     size_bytes: int | None = None
     quality: str | None = None
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What has changed after an epoch: references of users, numbers of devices and keys."""
+
+    epoch: int
+    users: list[str] = []
+    devices: list[str] = []
+    keys: list[str] = []

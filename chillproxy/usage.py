@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from chillproxy.models import UsageEvent
 from infra.clock import Clock
@@ -11,25 +11,30 @@ from infra.db import Database
 _DAYS_AHEAD = 7
 _SKEW = timedelta(days=1)
 _LATEST = timedelta(days=35)
+_DAYS = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 
 # The unique key holds the day, so a repeat must fall on the same day: it comes from the event's
-# own time. Users and devices that are gone leave a null.
+# own time, even where that cannot be true; the default partition takes what is far off. A user who
+# is gone leaves a null.
 _INSERT = """
 insert into pool_usage_logs (event_id, day, at, user_id, device_id, key_id, store, action,
                              info_hash, media, cached, bytes, size_bytes, quality)
-select e.event_id, (e.at at time zone 'utc')::date, e.at, u.id, e.device_id, e.key_id, e.store,
+select e.event_id, e.day, e.at, u.id, e.device_id, e.key_id, e.store,
        e.action, e.info_hash, e.media, e.cached, e.bytes, e.size_bytes, e.quality
-from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[],
-            $7::text[], $8::text[], $9::text[], $10::boolean[], $11::bigint[], $12::bigint[],
-            $13::text[])
-     as e (event_id, at, user_ref, device_id, key_id, store, action, info_hash, media, cached,
+from unnest($1::uuid[], $2::date[], $3::timestamptz[], $4::uuid[], $5::bigint[], $6::bigint[],
+            $7::text[], $8::text[], $9::text[], $10::text[], $11::boolean[], $12::bigint[],
+            $13::bigint[], $14::text[])
+     as e (event_id, day, at, user_ref, device_id, key_id, store, action, info_hash, media, cached,
            bytes, size_bytes, quality)
 left join pool_users u on u.ref = e.user_ref
+where not exists (
+    -- A tap after midnight on a lease from before it is the same event, on another day.
+    select from pool_usage_logs o where o.event_id = e.event_id and o.day = e.day - 1)
 on conflict do nothing
 """
 _COLUMNS = (
-    "event_id", "at", "user_ref", "device_id", "key_id", "store", "action", "info_hash", "media",
-    "cached", "bytes", "size_bytes", "quality",
+    "user_ref", "device_id", "key_id", "store", "action", "info_hash", "media", "cached", "bytes",
+    "size_bytes", "quality",
 )  # fmt: skip
 
 
@@ -42,9 +47,13 @@ class Usage:
 
     async def ingest(self, events: Sequence[UsageEvent]) -> int:
         """Store events; return how many were new. A repeat changes nothing."""
-        columns = [[getattr(event, name) for event in events] for name in _COLUMNS]
-        columns[1] = [self._plausible(event) for event in events]
-        tag = await self.database.execute(_INSERT, *columns)
+        tag = await self.database.execute(
+            _INSERT,
+            [event.event_id for event in events],
+            [_day(event.at) for event in events],
+            [self._plausible(event.at) for event in events],
+            *([getattr(event, name) for event in events] for name in _COLUMNS),
+        )
         return int(tag.rpartition(" ")[2])
 
     async def keep_partitions(self, keep_days: int) -> None:
@@ -62,7 +71,12 @@ class Usage:
     def _today(self) -> date:
         return self.clock.now().astimezone(UTC).date()
 
-    def _plausible(self, event: UsageEvent) -> object:
+    def _plausible(self, at: datetime) -> datetime:
         """Return the event's time, or the nearest that a spool can honestly hold."""
         now = self.clock.now()
-        return min(max(event.at, now - _LATEST), now + _SKEW)
+        return min(max(at, now - _LATEST), now + _SKEW)
+
+
+def _day(at: datetime) -> date:
+    """Return the day of an event, the same whenever it is asked for."""
+    return min(max(at, _DAYS[0]), _DAYS[1]).astimezone(UTC).date()

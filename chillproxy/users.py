@@ -1,6 +1,7 @@
 """The people of the pool. Their UUID is a password: it is kept as a hash only."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -77,6 +78,19 @@ class Users:
             raise NotFound(f"there is no user {user_id}")
         return User(**row)
 
+    async def refs(self, named: Sequence[UUID]) -> dict[UUID, UUID]:
+        """Return the references of users by what they are called: their UUID or a reference."""
+        rows = await self.database.fetch(
+            "select n.named, coalesce(a.ref, u.ref) as ref"
+            " from unnest($1::uuid[], $2::bytea[]) as n (named, auth_hash)"
+            " left join pool_user_auths h on h.auth_hash = n.auth_hash"
+            " left join pool_users a on a.id = h.user_id"
+            " left join pool_users u on u.ref = n.named",
+            named,
+            [hash_auth(one) for one in named],
+        )
+        return {row["named"]: row["ref"] for row in rows if row["ref"] is not None}
+
     async def has(self, auth: UUID) -> bool:
         """Tell whether a UUID belongs to somebody."""
         return bool(
@@ -92,7 +106,11 @@ class Users:
         return [User(**row) for row in rows]
 
     async def disable(self, user_id: int, *, actor: str) -> User:
-        """Lock a user out at once: the leases end."""
+        """Lock a user out at once: the leases end, the seats are others' to take.
+
+        Raises:
+            NotFound: there is no such user.
+        """
         async with self.database.transaction() as connection:
             tag = await connection.execute(
                 "update pool_users set disabled_at = coalesce(disabled_at, now()) where id = $1",
@@ -100,7 +118,7 @@ class Users:
             )
             if tag == "UPDATE 0":
                 raise NotFound(f"there is no user {user_id}")
-            await connection.execute("select pool_cut_leases(null, $1, null)", user_id)
+            await connection.execute("select pool_shut_out($1)", user_id)
             await self.audit.write(connection, actor, "user.disable", f"user:{user_id}", {})
         return await self.get(user_id)
 

@@ -1,7 +1,7 @@
 """Postgres through asyncpg: one pool, and foreign errors made ours in one place."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ _AWAY = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,  # too many connections, a full disk
 )
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ class Database:
                 try:
                     yield
                 finally:
-                    connection.remove_termination_listener(heard)
-                    if not connection.is_closed():
+                    with suppress(asyncpg.InterfaceError):  # lost: the pool has taken it back
+                        connection.remove_termination_listener(heard)
                         await connection.remove_listener(channel, heard)
 
 

@@ -17,9 +17,9 @@ class KeyRing:
     """Keys with ids, newest first; each use has a label and so a key of its own (HKDF)."""
 
     def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
-        if not keys:
-            raise ValueError("a ring needs a key")
         self._keys = dict(keys)
+        if not keys or len(self._keys) < len(keys):
+            raise ValueError("a ring needs a key, and each key an id of its own")
         self._first = keys[0][0]
         self._derived = lru_cache(maxsize=64)(self._derive)
 

@@ -4,8 +4,10 @@ import hashlib
 import hmac
 import re
 from collections import OrderedDict
+from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
+_SHORTEST_PASSING = 16  # a passing secret is a stranger's choice: it must not blot out words
 _SHORTEST = 6  # shorter values would blot out ordinary words; no provider issues such keys
 _DECODINGS = 3  # a URL in a query in a query; nobody nests deeper by mistake
 _BLOT = "***"
@@ -97,13 +99,13 @@ class Redactor:
     def learn(self, secret: Secret, *, lasting: bool = False) -> Secret:
         """Remember a secret and return it; `lasting` is for what the operator owns."""
         value = secret.reveal()
-        if len(value) < _SHORTEST or value in self._lasting:
+        if len(value) < (_SHORTEST if lasting else _SHORTEST_PASSING) or value in self._lasting:
             return secret
         if value not in self._passing:
             for form in _forms(value):
                 self._by_start[form[:_SHORTEST]] = (*self._starting_like(form), form)
         if lasting:
-            self._lasting.add(value)
+            self._lasting |= _forms(value)
             self._passing.pop(value, None)
             return secret
         self._passing[value] = None
@@ -113,14 +115,19 @@ class Redactor:
         return secret
 
     def found_in(self, text: str) -> bool:
-        """Tell whether any loaded secret stands in the text, plainly or percent-encoded."""
-        for _ in range(_DECODINGS):
-            if self._spans(text):
-                return True
+        """Tell whether a lasting secret stands in the text, plainly or percent-encoded.
+
+        Passing ones do not count: anybody could choose a token that stands in everybody's links.
+        """
+        return any(text[start:end] in self._lasting for text, start, end in self._found(text))
+
+    def _found(self, text: str) -> Iterator[tuple[str, int, int]]:
+        """Yield where any secret stands, in the text and in what it decodes to."""
+        for _ in range(_DECODINGS + 1):
+            yield from ((text, start, end) for start, end in self._spans(text))
             if "%" not in text:
-                return False
+                return
             text = unquote(text)
-        return bool(self._spans(text))
 
     def clean(self, text: str) -> str:
         """Return the text with loaded secrets, and whatever looks like a credential, as `***`.
@@ -128,7 +135,7 @@ class Redactor:
         A secret in an unusual percent-encoding costs the text its encoding.
         """
         text = self._blot_out(text)
-        if "%" in text and self.found_in(text):
+        if "%" in text and any(self._found(text)):
             text = self._blot_out_decoded(text)
         return _COOKIES.sub(rf"\1{_BLOT}", _CREDENTIAL.sub(rf"\1{_BLOT}", text))
 

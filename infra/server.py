@@ -18,7 +18,11 @@ _MAX_HEAD_BYTES = 128 * 1024
 _MAX_URL_BYTES = 65_535  # httptools keeps offsets into a URL in sixteen bits
 _MAX_OPEN_FILES = 65_536
 _LINGER_SECONDS = 1.0
-_GRACE_SECONDS = 10
+# Requests that are open at a stop get ten seconds: nine in which we still answer, so that a load
+# balancer can see that it should go elsewhere, and one after the sockets are closed.
+_DRAIN_SECONDS = 9.0
+_GRACE_SECONDS = 1
+_DRAIN_POLL_SECONDS = 0.05
 # Longer than reverse proxies keep their side, so that none sends into a connection just closed.
 _KEEP_ALIVE_SECONDS = 75
 
@@ -138,13 +142,20 @@ class Listening:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens; and returns after a signal, where uvicorn would die of it."""
+    """Tells when it listens and when it stops, and goes on answering while requests are open.
+
+    After a signal it returns, where uvicorn would die of it.
+    """
 
     def __init__(
-        self, config: uvicorn.Config, on_listening: Callable[[Listening], None] | None
+        self,
+        config: uvicorn.Config,
+        on_listening: Callable[[Listening], None] | None,
+        on_stopping: Callable[[], None] | None,
     ) -> None:
         super().__init__(config)
         self._on_listening = on_listening
+        self._on_stopping = on_stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -154,7 +165,20 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
+        if self._on_stopping is not None:
+            self._on_stopping()
         self._captured_signals.clear()  # or uvicorn raises them once more at the end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._drain()
+        await super().shutdown(sockets)
+
+    async def _drain(self) -> None:
+        """Return when no request is open, or when their time is up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while self.server_state.tasks and not self.force_exit:  # noqa: ASYNC110  no event
+                    await asyncio.sleep(_DRAIN_POLL_SECONDS)
 
 
 def listen_on(host: str, port: int) -> list[socket.socket]:
@@ -179,6 +203,7 @@ def serve(
     sockets: Sequence[socket.socket] | None = None,
     header_seconds: float = 10.0,
     on_listening: Callable[[Listening], None] | None = None,
+    on_stopping: Callable[[], None] | None = None,
 ) -> None:
     """Serve an application, in a loop of its own, until SIGTERM or SIGINT.
 
@@ -189,6 +214,8 @@ def serve(
         sockets: bound already, in place of host and port.
         header_seconds: how long the head of a request may take.
         on_listening: called once, in the loop, when requests are answered.
+        on_stopping: called at the signal; requests are answered for as long as any is open, at
+            most nine seconds.
     """
     _allow_open_files()
     config = uvicorn.Config(
@@ -207,7 +234,7 @@ def serve(
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     listeners = list(sockets) if sockets is not None else listen_on(host, port)
-    _Server(config, on_listening).run(listeners)
+    _Server(config, on_listening, on_stopping).run(listeners)
 
 
 def _allow_open_files() -> None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from infra.clock import Clock, Deadline
-from infra.errors import AppError
+from infra.errors import AppError, UpstreamTimeout
 from infra.log import get_logger
 
 log = get_logger()
@@ -36,12 +36,12 @@ def _mark_fetched(task: asyncio.Task[Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Collected(Generic[K, T]):
-    """What became of each job of a fan-out; every name is in one of the three.
+    """What became of each job of a fan-out; every name is in `results` or in `errors`.
 
     Attributes:
         results: of the jobs that returned in time.
-        errors: of those that raised; a bug stands here as a plain `AppError`, its traceback is
-            in the log.
+        errors: of those that raised or were late (`UpstreamTimeout`); a bug stands here as a plain
+            `AppError`, its traceback is in the log.
         late: jobs that had not ended at the deadline.
     """
 
@@ -83,6 +83,8 @@ async def collect(
             errors[name] = error
         except (Exception, asyncio.CancelledError) as bug:  # noqa: BLE001 one of many may fail
             errors[name] = _as_app_error(name, bug)
+    for task in late:
+        errors[running[task]] = UpstreamTimeout("no answer in time")
     if keep is None:
         await _cancel(late)
     else:
@@ -105,12 +107,20 @@ async def _cancel(tasks: Mapping[asyncio.Task[T], K] | set[asyncio.Task[T]]) -> 
         await asyncio.wait(tasks, timeout=_UNWIND_SECONDS)
 
 
-class Background:
-    """Work that outlives the request that began it; leaving the context cancels and awaits it."""
+def _unheard() -> None:
+    return None
 
-    def __init__(self) -> None:
+
+class Background:
+    """Work that outlives the request that began it; leaving the context cancels and awaits it.
+
+    `on_failure` hears of each piece that failed; the log says which and why.
+    """
+
+    def __init__(self, on_failure: Callable[[], None] = _unheard) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_closed = False
+        self._on_failure = on_failure
 
     async def __aenter__(self) -> Self:
         return self
@@ -151,7 +161,10 @@ class Background:
         longest_wait: float = _LONGEST_WAIT,
     ) -> None:
         """Run work that must go on for as long as this process (see `supervise`)."""
-        self.start(name, supervise(name, factory, clock, longest_wait=longest_wait))
+        work = supervise(
+            name, factory, clock, longest_wait=longest_wait, on_failure=self._on_failure
+        )
+        self.start(name, work)
 
     async def close(self) -> None:
         """Cancel everything and wait until it has ended."""
@@ -170,6 +183,7 @@ class Background:
             return
         error = task.exception()
         if error is not None:
+            self._on_failure()
             _report(task.get_name(), error)
         elif then is not None:
             self.start(f"after {task.get_name()}", then(task.result()))
@@ -189,6 +203,7 @@ async def supervise(
     *,
     first_wait: float = _FIRST_WAIT,
     longest_wait: float = _LONGEST_WAIT,
+    on_failure: Callable[[], None] = _unheard,
 ) -> None:
     """Run work for ever: when it fails or ends, wait and start it anew.
 
@@ -208,6 +223,7 @@ async def supervise(
         if error is None:
             log.warning("background_ended", task=name, restart_in=wait)
         else:
+            on_failure()
             _report(name, error, restart_in=wait)
         await asyncio.sleep(wait)
         wait = min(wait * 2, longest_wait)

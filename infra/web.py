@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -30,6 +30,7 @@ log = get_logger()
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 ErrorReply = Callable[[AppError, str], Response]
+Observe = Callable[[str, int, float], None]
 
 _MAX_PATH_BYTES = 8 * 1024
 _MAX_HOPS = 100
@@ -141,11 +142,18 @@ class Edge:
     Args:
         app: what answers.
         replies: how errors look below a path prefix, where a foreign API prescribes it.
+        observe: told of each request: template of its route, status (0: none was sent), seconds.
     """
 
-    def __init__(self, app: ASGIApp, replies: Mapping[str, ErrorReply] | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        replies: Mapping[str, ErrorReply] | None = None,
+        observe: Observe | None = None,
+    ) -> None:
         self._app = app
         self._replies = dict(replies or {})
+        self._observe = observe or _unobserved
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, whatever happens."""
@@ -170,12 +178,14 @@ class Edge:
         except Exception:
             log.exception("request_broke", route=_route(scope), method=scope["method"])
             await self._answer(AppError("internal error"), scope, receive, exchange)
+        route, seconds = _route(scope), time.perf_counter() - started
+        self._observe(route, exchange.status, seconds)
         log.debug(
             "request",
-            route=_route(scope),
+            route=route,
             method=scope["method"],
             status=exchange.status,
-            ms=round((time.perf_counter() - started) * 1000, 1),
+            ms=round(seconds * 1000, 1),
         )
 
     async def _answer(
@@ -199,6 +209,10 @@ class Edge:
             if path.startswith(prefix):
                 return reply
         return error_reply
+
+
+def _unobserved(_route: str, _status: int, _seconds: float) -> None:
+    return None
 
 
 class _Exchange:
@@ -284,7 +298,7 @@ class AnyOrigin:
         await self._app(scope, receive, send_open)
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(request: Request[Any], max_bytes: int) -> bytes:
     """Read a request body to its end.
 
     Raises:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import hypothesis
 import pytest
 
 from chillproxy.pool import Pool
@@ -31,6 +32,10 @@ _postgres = pytest.StashKey[subprocess.Popen[str]]()
 
 
 _logs = io.StringIO()
+
+hypothesis.settings.register_profile("normal", max_examples=25, deadline=None)
+hypothesis.settings.register_profile("deep", max_examples=500, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "normal"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

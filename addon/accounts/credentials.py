@@ -9,12 +9,12 @@ import msgspec
 
 from addon.accounts.grants import Grants, Play
 from addon.device import Device
-from addon.errors import Scope, StoreError
+from addon.errors import Kind, Scope, StoreError
 from addon.key_pool.base import Grant, PoolRefusal
 from addon.stores.base import Store
 from addon.user_config import StoreChoice
 from infra.clock import Deadline
-from infra.errors import AppError, UpstreamTimeout
+from infra.errors import AppError
 from infra.log import get_logger
 from infra.secret import Redactor, Secret
 from infra.tasks import collect
@@ -23,7 +23,7 @@ log = get_logger()
 
 OwnTokens: TypeAlias = Literal["everyone", "users", "off"]
 
-_LIST_SECONDS = 6.0
+_OF_THE_KEY = frozenset({Scope.ACCOUNT, Scope.ENDPOINT})
 
 # What the pool says of a person who is not, or no longer, one of its users.
 _NOT_A_USER = frozenset({"unknown_user", "user_disabled", "user_expired"})
@@ -69,20 +69,18 @@ class Accounts:
     redactor: Redactor
     own_tokens: OwnTokens
 
-    async def for_list(self, choices: Sequence[StoreChoice], device: Device) -> Access:
+    async def for_list(
+        self, choices: Sequence[StoreChoice], device: Device, deadline: Deadline
+    ) -> Access:
         """Return what a list may use; all stores are asked at once, unknown ones passed over."""
         known = [choice for choice in choices if self.knows(choice.code)]
         asked = await collect(
             {place: self._for_list(choice, device) for place, choice in enumerate(known)},
-            Deadline.after(_LIST_SECONDS),
+            deadline,
         )
-        late = [
-            UpstreamTimeout("the pool did not answer in time", code="auth_failed")
-            for _ in asked.late
-        ]
         return Access(
             tuple(asked.results[place] for place in sorted(asked.results)),
-            (*(asked.errors[place] for place in sorted(asked.errors)), *late),
+            tuple(asked.errors[place] for place in sorted(asked.errors)),
         )
 
     def knows(self, code: str) -> bool:
@@ -153,10 +151,12 @@ class Attempts:
         raise self._reason or AppError("no store in this configuration", code="config_invalid")
 
     async def failed(self, error: StoreError) -> None:
-        """Take in that the credential failed.
+        """Take in that the credential failed, and turn to what may do better.
+
+        An error of the torrent burns no second key of this store; another store may hold it.
 
         Raises:
-            StoreError: the error is of the torrent or the request: no second key is burnt on it.
+            StoreError: the store has begun to download it: no other one is set to work as well.
         """
         credential = self._current
         if credential is None:
@@ -166,13 +166,13 @@ class Attempts:
             operation=error.operation, provider_code=error.provider_code,
         )  # fmt: skip
         await self._accounts.report(credential, error)
-        if error.scope in {Scope.ITEM, Scope.REQUEST}:
+        if error.kind is Kind.NOT_READY:
             raise error
-        if error.scope is Scope.SERVICE or credential.grant is None:
-            self._drop_store(error)  # another key of a store that is down would fail as well
-        else:
+        if error.scope in _OF_THE_KEY and credential.grant is not None:
             self._reason = self._reason or error
             self._exclude(self._left[0], credential.grant)
+        else:
+            self._drop_store(error)
 
     async def _try(self, choice: StoreChoice) -> Credential:
         grants = self._accounts.grants

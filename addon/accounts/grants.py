@@ -15,11 +15,13 @@ from infra.cache import SingleFlight, TtlCache
 from infra.clock import Clock
 from infra.errors import AppError, UpstreamTimeout
 from infra.log import get_logger
+from infra.metrics import Counts
 
 log = get_logger()
 
 _REFUSAL_FOR = timedelta(seconds=3)  # long enough for a client that asks for each row of a page
 _TAP_FOR = timedelta(seconds=15)  # one tap is some twenty requests
+_TOLD_FOR = timedelta(seconds=5)
 _AWAY_FOR = timedelta(minutes=10)  # lists live on this long when the pool cannot be asked
 _LEASE_FOR = timedelta(minutes=90)  # the longest that a lease lives without renewal
 _REMEMBERED = 50_000
@@ -49,8 +51,9 @@ class _Remembered:
 class Grants:
     """Grants of the pool: one call at a time for each person, device and store."""
 
-    def __init__(self, pool: KeyPool, clock: Clock, pool_timeout: timedelta) -> None:
+    def __init__(self, pool: KeyPool, clock: Clock, pool_timeout: timedelta, asks: Counts) -> None:
         self._pool = pool
+        self._asks = asks
         self._clock = clock
         self._seconds = pool_timeout.total_seconds()
         self._lists: TtlCache[_Key, _Remembered] = TtlCache(clock, ttl=_AWAY_FOR, size=_REMEMBERED)
@@ -59,6 +62,7 @@ class Grants:
             clock, ttl=_REFUSAL_FOR, size=_REMEMBERED
         )
         self._asking: SingleFlight[_Key, Grant] = SingleFlight()
+        self._told: TtlCache[_Key, bool] = TtlCache(clock, ttl=_TOLD_FOR, size=1_000)
         self._reports = 0
 
     async def for_list(self, auth: UUID, store: str, device: Device) -> Grant:
@@ -123,14 +127,20 @@ class Grants:
         self._plays.pop((auth, store, play.device.ids[0], play.media, ()))
 
     async def report(self, grant: Grant, error: StoreError) -> None:
-        """Tell the pool of an error that is the key's own; a pool that is away is no obstacle."""
-        if error.scope not in _OF_THE_KEY:
+        """Tell the pool of an error that is the key's own; a pool that is away is no obstacle.
+
+        The many requests of one tap meet one error: it is told once.
+        """
+        told = (grant.key_id, error.kind)
+        if error.scope not in _OF_THE_KEY or error.is_ours or self._told.get(told):
             return
+        self._told.put(told, True)
         try:
-            await self._pool.report(grant.key_id, str(error.kind), error.retry_after)
+            is_changed = await self._pool.report(grant.key_id, str(error.kind), error.retry_after)
         except AppError as failed:
             log.warning("pool_report_failed", key_id=grant.key_id, reason=failed.message)
-        self._reports += 1
+        else:
+            self._reports += is_changed
 
     async def _ask(
         self,
@@ -146,17 +156,21 @@ class Grants:
             async with asyncio.timeout(self._seconds):
                 grant = await self._pool.get_key(request)
         except TimeoutError:
+            self._asks.add(request.action, "unavailable")
             log.error("pool_unavailable", reason="no answer in time")  # noqa: TRY400  no bug
             raise UpstreamTimeout("the pool did not answer in time", code="auth_failed") from None
         except PoolRefusal as refusal:
+            self._asks.add(request.action, refusal.code)
             log.warning(
                 "pool_user_refused", user_ref=refusal.user_ref, code=refusal.code,
                 store=request.store, action=request.action,
             )  # fmt: skip
             raise
         except AppError as error:
+            self._asks.add(request.action, "unavailable")
             log.error("pool_unavailable", reason=error.message)  # noqa: TRY400  no bug
             raise
+        self._asks.add(request.action, "ok")
         span = known_for or grant.valid_for
         fresh_until = self._clock.monotonic() + span.total_seconds()
         memory.put(who, _Remembered(grant, state, fresh_until))

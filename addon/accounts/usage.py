@@ -31,7 +31,7 @@ class UsageLog:
         *,
         media: str,
         info_hash: str,
-        cached: bool,
+        cached: bool | None,
         size_bytes: int | None,
         quality: str,
     ) -> None:

@@ -39,6 +39,7 @@ class Availability:
                 "insert into availability (store, info_hash, is_cached, evidence, checked_at)"
                 " select $1, f.info_hash, f.is_cached, $4, $5"
                 " from unnest($2::text[], $3::boolean[]) as f (info_hash, is_cached)"
+                " order by f.info_hash"  # so that no two such statements wait for each other
                 " on conflict (store, info_hash) do update set is_cached = excluded.is_cached,"
                 " evidence = excluded.evidence, checked_at = excluded.checked_at",
                 store,

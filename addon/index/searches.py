@@ -42,7 +42,7 @@ class Searches:
             "insert into searches (media, source, found, searched_at) values ($1, $2, $3, $4)"
             " on conflict (media, source)"
             " do update set found = excluded.found, searched_at = excluded.searched_at",
-            [(str(media), name, found, self.clock.now()) for name, found in sources],
+            [(str(media), name, found, self.clock.now()) for name, found in sorted(sources)],
         )
 
 

@@ -24,13 +24,16 @@ class Titles:
     database: Database
 
     async def get(self, title_id: str) -> StoredTitle | None:
-        """Return a title, however old."""
+        """Return a title, however old; None for one that is there in another release's form."""
         row = await self.database.fetchrow(
             "select body, fetched_at, is_seeded from titles where id = $1", title_id
         )
         if row is None:
             return None
-        title = msgspec.convert(row["body"], Title)
+        try:
+            title = msgspec.convert(row["body"], Title)
+        except msgspec.ValidationError:
+            return None
         return StoredTitle(title, row["fetched_at"], row["is_seeded"])
 
     async def put(self, title: Title, fetched_at: datetime, *, is_seeded: bool = False) -> None:

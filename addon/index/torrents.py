@@ -1,7 +1,7 @@
 """The torrents that any source has found, read once and kept with what their names say."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -12,6 +12,7 @@ from addon.titles.parse import PARSER_VERSION, Release, parse_release
 from addon.torrent import Found, TorrentFile
 from infra.db import Database
 
+_NUL = "\0"
 _PARSED_AT_ONCE = 25  # a slice in a thread; about 25 ms in which the loop still gets its turns
 
 
@@ -49,6 +50,10 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
     $21, $22, $23, $24)
 on conflict (info_hash) do nothing
 """
+# Several sources store the same torrents at once: whoever changes anything of a torrent holds its
+# row, and takes rows in the order of their hashes. A statement of its own: one that locks and
+# changes at once sees rows as they were before it waited, and may wait in a circle.
+_LOCK = "select from torrents where info_hash = any ($1) order by info_hash for no key update"
 _REFRESH = """
 update torrents t
 set seeders = coalesce(f.seeders, t.seeders), size_bytes = coalesce(t.size_bytes, f.size_bytes),
@@ -91,28 +96,31 @@ class Torrents:
     async def store(self, found: Sequence[Found], media: MediaId, scope: str = "") -> None:
         """Keep what a source found for a film or an episode; names are read here, once.
 
-        Private torrents are passed over: they would end up in other people's lists.
+        Private torrents are passed over: they would end up in other people's lists. So is what
+        Postgres cannot keep, for the sake of all others.
         """
-        open_ones = {one.info_hash: one for one in found if not one.private}
+        open_ones = {one.info_hash: one for one in found if not one.private and _is_storable(one)}
         if not open_ones:
             return
-        await self._insert_new(open_ones)
-        kept = list(open_ones.values())
+        kept = sorted(open_ones.values(), key=lambda one: one.info_hash)
+        await self._insert_new(kept)
         hashes = [one.info_hash for one in kept]
-        await self.database.execute(
-            _REFRESH, hashes, [one.seeders for one in kept], [one.size_bytes for one in kept]
-        )
-        await self.database.execute(
-            _LINK, media.title_id, scope, hashes, [one.by_id for one in kept]
-        )
         hinted = [(one.info_hash, one.file) for one in kept if one.file]
-        await self.database.execute(
-            _HINT,
-            str(media),
-            [info_hash for info_hash, _ in hinted],
-            [file.path for _, file in hinted],
-            [file.size_bytes for _, file in hinted],
-        )
+        async with self.database.transaction() as connection:
+            await connection.execute(_LOCK, hashes)
+            await connection.execute(
+                _REFRESH, hashes, [one.seeders for one in kept], [one.size_bytes for one in kept]
+            )
+            await connection.execute(
+                _LINK, media.title_id, scope, hashes, [one.by_id for one in kept]
+            )
+            await connection.execute(
+                _HINT,
+                str(media),
+                [info_hash for info_hash, _ in hinted],
+                [file.path for _, file in hinted],
+                [file.size_bytes for _, file in hinted],
+            )
 
     async def of_title(self, media: MediaId, scopes: Sequence[str]) -> list[KnownTorrent]:
         """Return what is known for a film or an episode, in no order; file lists included."""
@@ -136,15 +144,19 @@ class Torrents:
             )
         return {info_hash: tuple(files) for info_hash, files in lists.items()}
 
-    async def save_files(self, lists: dict[str, tuple[TorrentFile, ...]]) -> None:
+    async def save_files(self, lists: Mapping[str, tuple[TorrentFile, ...]]) -> None:
         """Keep whole file lists of torrents that are in the index; the first one seen stays."""
         rows = [
             (info_hash, file.path, file.size_bytes)
-            for info_hash, files in lists.items()
+            for info_hash, files in sorted(lists.items())
             for file in files
+            if _NUL not in file.path
         ]
-        if rows:
-            await self.database.execute(
+        if not rows:
+            return
+        async with self.database.transaction() as connection:
+            await connection.execute(_LOCK, list(lists))  # lists that come at once do not mix
+            await connection.execute(
                 "insert into torrent_files (info_hash, path, size_bytes)"
                 " select f.* from unnest($1::text[], $2::text[], $3::bigint[])"
                 " as f (info_hash, path, size_bytes) join torrents t using (info_hash)"
@@ -160,12 +172,13 @@ class Torrents:
         )
         return tuple(found or ())
 
-    async def _insert_new(self, found: dict[str, Found]) -> None:
+    async def _insert_new(self, found: Sequence[Found]) -> None:
         rows = await self.database.fetch(
-            "select info_hash from torrents where info_hash = any ($1)", list(found)
+            "select info_hash from torrents where info_hash = any ($1)",
+            [one.info_hash for one in found],
         )
         known = {row["info_hash"] for row in rows}
-        new = [one for info_hash, one in found.items() if info_hash not in known]
+        new = [one for one in found if one.info_hash not in known]
         for start in range(0, len(new), _PARSED_AT_ONCE):
             part = new[start : start + _PARSED_AT_ONCE]
             releases = await asyncio.to_thread(_parse, part)
@@ -173,6 +186,11 @@ class Torrents:
                 _INSERT,
                 [_row(one, release) for one, release in zip(part, releases, strict=True)],
             )
+
+
+def _is_storable(found: Found) -> bool:
+    path = found.file.path if found.file else ""
+    return not any(_NUL in text for text in (found.name, found.tracker, path, *found.trackers))
 
 
 def _parse(found: Sequence[Found]) -> list[Release]:

@@ -110,8 +110,8 @@ class KeyPool(Protocol):
             AppError: the pool cannot be asked.
         """
 
-    async def report(self, key_id: str, kind: str, retry_after: timedelta | None = None) -> None:
-        """Tell the pool what a provider said of a key."""
+    async def report(self, key_id: str, kind: str, retry_after: timedelta | None = None) -> bool:
+        """Tell the pool what a provider said of a key; True when its state changed by it."""
 
     async def release(self, lease: Lease) -> None:
         """End a lease early; one that is over is no error."""

@@ -65,9 +65,9 @@ class EmbeddedKeyPool:
             lease=None if lease is None else Lease(lease.id, lease.fence, lease.expires_at),
         )
 
-    async def report(self, key_id: str, kind: str, retry_after: timedelta | None = None) -> None:
+    async def report(self, key_id: str, kind: str, retry_after: timedelta | None = None) -> bool:
         """Tell the pool what a provider said of a key."""
-        await self._pool.report(int(key_id), kind, retry_after)
+        return await self._pool.report(int(key_id), kind, retry_after) is not None
 
     async def release(self, lease: Lease) -> None:
         """End a lease early."""

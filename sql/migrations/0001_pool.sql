@@ -15,6 +15,7 @@ create table pool_users (
     replaced int not null default 0,
     created_at timestamptz not null default now()
 );
+create index pool_users_by_end on pool_users (expires_at) where expires_at is not null;
 comment on column pool_users.ref is 'what everything outside the pool holds; survives a new UUID';
 comment on column pool_users.stores is 'null: every store';
 comment on column pool_users.replaced is 'idle devices that gave way to new ones on replaced_on';
@@ -67,7 +68,7 @@ create table pool_keys (
     ),
     state_reason text not null default '',
     closed_until timestamptz not null default '-infinity',
-    failures int not null default 0,
+    failures int not null default 0 check (failures >= 0),
     secret_version int not null default 1,
     secret bytea not null,
     kek_id text not null,
@@ -75,6 +76,7 @@ create table pool_keys (
     created_at timestamptz not null default now()
 );
 comment on column pool_keys.closed_until is 'no new lease before then; copied to seats and slots';
+comment on column pool_keys.failures is 'times in a row that the key came into this state';
 comment on column pool_keys.fingerprint is 'keyed digest of store and secret: finds a key added twice';
 
 create table pool_seats (
@@ -82,12 +84,15 @@ create table pool_seats (
     seat_no int not null,
     store text not null,
     user_id bigint references pool_users on delete set null,
+    left_by bigint references pool_users on delete set null,
     closed_until timestamptz not null default '-infinity',
     taken_at timestamptz,
     primary key (key_id, seat_no)
 );
 comment on table pool_seats is 'one row for each user that a key may serve';
-create unique index pool_seats_one_per_user on pool_seats (store, user_id) where user_id is not null;
+comment on column pool_seats.left_by is
+    'moved to another key; nobody else sits here before their last lease on this key has ended';
+create unique index pool_seats_one_per_user on pool_seats (user_id, store) where user_id is not null;
 
 create table pool_slots (
     key_id bigint not null references pool_keys on delete cascade,
@@ -107,7 +112,8 @@ create table pool_slots (
 comment on table pool_slots is 'one row for each play that a key may serve at once; free when expired';
 comment on column pool_slots.hard_until is 'a lease is not renewed past this';
 comment on column pool_slots.fence is 'grows with every grant and renewal; a stale one changes nothing';
-create unique index pool_slots_one_per_device on pool_slots (store, device_id) where device_id is not null;
+create unique index pool_slots_one_per_device on pool_slots (device_id, store) where device_id is not null;
+create unique index pool_slots_by_lease on pool_slots (lease_id) where lease_id is not null;
 create index pool_slots_by_user on pool_slots (user_id) where user_id is not null;
 
 create table pool_user_days (
@@ -135,6 +141,8 @@ create table pool_usage_logs (
     quality text,
     primary key (event_id, day)
 ) partition by range (day);
+comment on column pool_usage_logs.day is
+    'of the event''s own time, however wrong, so that a repeat finds the row; at is made plausible';
 create index pool_usage_logs_by_user on pool_usage_logs (user_id, at);
 create index pool_usage_logs_by_time on pool_usage_logs using brin (at);
 create table pool_usage_logs_default partition of pool_usage_logs default;
@@ -160,10 +168,15 @@ declare
     v_name text;
     v_made int := 0;
 begin
-    perform pg_advisory_xact_lock(hashtext('pool_usage_make_partitions'));
+    -- One at a time, also with the dropping of days.
+    perform pg_advisory_xact_lock(hashtext('pool_usage_partitions'));
     for v_day in select generate_series(p_first, p_last, interval '1 day')::date loop
         v_name := 'pool_usage_logs_' || to_char(v_day, 'YYYYMMDD');
         if to_regclass(v_name) is null then
+            -- Writers wait here: a row for this day must not come into the default partition
+            -- behind our back, and one that repeats a row which we move must not wait for us
+            -- while we wait for it.
+            lock table pool_usage_logs in share row exclusive mode;
             execute format('create table %I (like pool_usage_logs including defaults)', v_name);
             execute format(
                 'with moved as (delete from pool_usage_logs_default where day = %L returning *)
@@ -177,13 +190,15 @@ begin
     return v_made;
 end $$;
 
--- Drops whole days of usage that are older than the given day.
+-- Drops whole days of usage that are older than the given day, and what of that age has come into
+-- the default partition.
 create function pool_usage_drop_partitions(p_before date) returns int
 language plpgsql as $$
 declare
     v_name text;
     v_dropped int := 0;
 begin
+    perform pg_advisory_xact_lock(hashtext('pool_usage_partitions'));
     for v_name in
         select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
         where i.inhparent = 'pool_usage_logs'::regclass
@@ -193,5 +208,7 @@ begin
         execute format('drop table %I', v_name);
         v_dropped := v_dropped + 1;
     end loop;
+    delete from pool_usage_logs_default d
+    where d.day < p_before or d.at < p_before::timestamp at time zone 'utc';
     return v_dropped;
 end $$;

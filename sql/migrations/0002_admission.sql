@@ -1,10 +1,13 @@
--- Admission: which key may this device of this user use? One round trip, exact under any concurrency.
+-- Admission: which key may this device of this user use? One round trip, exact whoever else asks.
 --
 -- Every change to what a user holds happens under the lock on the user's row, so counts of the
 -- user's own devices and streams are exact. Seats and slots are rows: taking one is an UPDATE of a
--- free row found with SKIP LOCKED, so no key ever serves one more than it has rows. Locks are taken
--- in the order user, device and print, own seat, own slot, user day, free seat and slot; the last
--- two never wait, so no two admissions can block each other in a circle.
+-- free row found with SKIP LOCKED, so no key ever serves one more than it has rows.
+--
+-- Whoever waits for locks takes them in this order, so that nobody waits in a circle: user, key,
+-- own seat or the seats of a key by number, own slots or the slots of a key or a user by key and
+-- number, then the lock on a key's network. Free seats and slots are never waited for. The lock on
+-- a network is kept by whoever has found a slot, and then waits for nothing more.
 
 create type pool_verdict as (
     code text,                     -- null: allowed
@@ -49,6 +52,9 @@ begin
     end if;
     if v_device.id is not null then
         device_id := v_device.id;
+        if v_device.last_seen_at <= p_now - interval '30 days' then
+            devices := devices + 1;  -- back again
+        end if;
         if p_seat and v_device.last_seen_at <= p_now - interval '5 minutes' then
             update pool_devices d set last_seen_at = p_now where d.id = v_device.id;
         end if;
@@ -79,6 +85,11 @@ begin
         return;
     end if;
 
+    if p_seat then
+        -- Devices that go leave their slots: these are locked first, and in order.
+        perform from pool_slots s where s.user_id = p_user.id
+        order by s.key_id, s.slot_no for update;
+    end if;
     if devices >= p_user.max_devices then
         -- The one that was idle longest gives way, twice a day at most.
         select d.* into v_device from pool_devices d
@@ -111,15 +122,52 @@ begin
     end if;
 end $$;
 
+-- Gives the seats of users whose time is over to others.
+create function pool_free_seats(p_store text, p_now timestamptz) returns void
+language plpgsql as $$
+declare
+    v_seat record;
+begin
+    for v_seat in
+        select s.key_id, s.seat_no
+        from pool_users u join pool_seats s on s.user_id = u.id  -- pool_users_by_end
+        where u.expires_at <= p_now and s.store = p_store
+        for update of s skip locked
+    loop
+        update pool_seats s set user_id = null, taken_at = null, left_by = s.user_id
+        where s.key_id = v_seat.key_id and s.seat_no = v_seat.seat_no;
+    end loop;
+end $$;
+
+-- Whether who left a seat of a key has ended the last lease there. Leases that could be renewed
+-- meanwhile are locked; one that somebody else has locked counts as live.
+create function pool_has_gone(p_key_id bigint, p_user_id bigint) returns boolean
+language plpgsql as $$
+declare
+    v_locked int;
+    v_now timestamptz;
+begin
+    select count(*) into v_locked from (
+        select from pool_slots s
+        where s.key_id = p_key_id and s.user_id = p_user_id for update skip locked
+    ) locked;
+    v_now := clock_timestamp();
+    return (
+        select count(*) = v_locked and coalesce(max(s.expires_at) <= v_now, true)
+        from pool_slots s where s.key_id = p_key_id and s.user_id = p_user_id
+    );
+end $$;
+
 -- A free seat for a user, on a key that is open: own keys first, then by priority, then where
--- fewest sit. With p_slot also a key with a free slot. Locks the seat when p_lock; rows that
--- somebody else has locked are passed over.
+-- fewest sit. With p_slot also a key with a slot for the device. Locks the seat when p_lock; rows
+-- that somebody else has locked are passed over.
 create function pool_find_seat(
-    p_user_id bigint, p_store text, p_now timestamptz, p_exclude bigint[], p_slot boolean,
-    p_lock boolean, out key_id bigint, out seat_no int
+    p_user_id bigint, p_device_id bigint, p_store text, p_now timestamptz, p_exclude bigint[],
+    p_slot boolean, p_lock boolean, out key_id bigint, out seat_no int
 ) language plpgsql as $$
 declare
     v_key bigint;
+    v_seat pool_seats;
 begin
     for v_key in
         select k.id from pool_keys k
@@ -127,230 +175,360 @@ begin
           and (k.owner_user_id is null or k.owner_user_id = p_user_id)
           and exists (
               select from pool_seats s
-              where s.key_id = k.id and s.user_id is null and s.closed_until <= p_now)
+              where s.key_id = k.id and s.user_id is null and s.closed_until <= p_now
+                and (s.left_by is null or s.left_by = p_user_id or not exists (
+                    select from pool_slots l
+                    where l.key_id = k.id and l.user_id = s.left_by and l.expires_at > p_now)))
           and (not p_slot or exists (
               select from pool_slots s
-              where s.key_id = k.id and s.expires_at <= p_now and s.closed_until <= p_now))
+              where s.key_id = k.id and s.closed_until <= p_now
+                and (s.expires_at <= p_now or s.device_id = p_device_id)))
         order by k.owner_user_id is null, k.priority desc,
             (select count(*) from pool_seats s where s.key_id = k.id and s.user_id is not null),
             k.id
     loop
-        if p_lock then
-            select s.key_id, s.seat_no into key_id, seat_no from pool_seats s
-            where s.key_id = v_key and s.user_id is null and s.closed_until <= p_now
-            order by s.seat_no limit 1 for update skip locked;
-        else
+        if not p_lock then
             key_id := v_key;
+            return;
+        end if;
+        -- The seat that the user has left is the best: another one would be a second one held.
+        select s.* into v_seat from pool_seats s
+        where s.key_id = v_key and s.user_id is null and s.closed_until <= p_now
+          and (s.left_by is null or s.left_by = p_user_id or not exists (
+              select from pool_slots l
+              where l.key_id = v_key and l.user_id = s.left_by and l.expires_at > p_now))
+        order by s.left_by is distinct from p_user_id, s.left_by is not null, s.seat_no
+        limit 1 for update skip locked;
+        if v_seat.left_by is null or v_seat.left_by = p_user_id
+            or pool_has_gone(v_key, v_seat.left_by)
+        then
+            key_id := v_seat.key_id;
+            seat_no := v_seat.seat_no;
         end if;
         exit when key_id is not null;
     end loop;
 end $$;
 
--- A free slot of a key, locked. A key for one network at a time is looked at under a lock of its
--- own, so that two networks cannot slip in together.
-create function pool_find_slot(
-    p_key_id bigint, p_device_id bigint, p_network bytea, p_now timestamptz,
-    out slot_no int, out is_conflict boolean
-) language plpgsql as $$
+-- Seats a user on the seat that was found. The seat of before is others' only once the user
+-- streams there no more.
+create function pool_move_seat(
+    p_user_id bigint, p_from pool_seats, p_key_id bigint, p_seat_no int, p_now timestamptz
+) returns void language sql as $$
+    update pool_seats s set user_id = null, taken_at = null, left_by = p_user_id
+    where s.key_id = (p_from).key_id and s.seat_no = (p_from).seat_no;
+    update pool_seats s set user_id = p_user_id, taken_at = p_now, left_by = null
+    where s.key_id = p_key_id and s.seat_no = p_seat_no;
+$$;
+
+-- A free slot of an open key, or the device's own one there; locked.
+create function pool_lock_slot(p_key_id bigint, p_device_id bigint, out slot_no int)
+language plpgsql as $$
+declare
+    v_now timestamptz := clock_timestamp();
 begin
-    is_conflict := false;
-    if (select network_policy from pool_keys where id = p_key_id) = 'single_network' then
-        perform pg_advisory_xact_lock(hashtext('pool_key_network'), p_key_id::int);
-        is_conflict := exists (
-            select from pool_slots s
-            where s.key_id = p_key_id and s.expires_at > p_now
-              and s.device_id is distinct from p_device_id
-              and s.network is distinct from p_network);
-        if is_conflict then
-            return;
-        end if;
-    end if;
     select s.slot_no into slot_no from pool_slots s
-    where s.key_id = p_key_id and s.closed_until <= p_now
-      and (s.expires_at <= p_now or s.device_id = p_device_id)
+    where s.key_id = p_key_id and s.closed_until <= v_now
+      and (s.expires_at <= v_now or s.device_id = p_device_id)
     order by s.device_id is distinct from p_device_id, s.expires_at, s.slot_no
     limit 1 for update skip locked;
 end $$;
 
+-- A slot of a key for a viewer's network: the one given, which the caller has locked, or any free
+-- one. A key for one network at a time is looked at under a lock of its own, so that two networks
+-- cannot slip in together. Without a slot that lock is let go of, which takes an error inside a
+-- block: two users who try several such keys in different orders would else wait for each other.
+create function pool_find_slot(
+    p_key_id bigint, p_device_id bigint, p_network bytea, p_given int,
+    out slot_no int, out is_conflict boolean
+) language plpgsql as $$
+begin
+    is_conflict := false;
+    if (select k.network_policy from pool_keys k where k.id = p_key_id) = 'any' then
+        slot_no := coalesce(p_given, pool_lock_slot(p_key_id, p_device_id));
+        return;
+    end if;
+    begin
+        perform pg_advisory_xact_lock(hashtext('pool_key_network'), p_key_id::int);
+        is_conflict := exists (
+            select from pool_slots s
+            where s.key_id = p_key_id and s.expires_at > clock_timestamp()
+              and s.device_id is distinct from p_device_id
+              and s.network is distinct from p_network);
+        if not is_conflict then
+            slot_no := coalesce(p_given, pool_lock_slot(p_key_id, p_device_id));
+        end if;
+        if slot_no is null then
+            raise sqlstate 'CP001';
+        end if;
+    exception when sqlstate 'CP001' then
+        null;
+    end;
+end $$;
+
 -- Whether a further stream of a user would take one of the last slots (a tenth, at least one)
--- from somebody else who may want it. First streams may take the last slot.
+-- from somebody else who may want it. First streams may take the last slot. Slots that are closed,
+-- or of a key that serves its owner only, are nobody else's to want.
 create function pool_is_scarce(p_user_id bigint, p_store text, p_now timestamptz) returns boolean
 language sql as $$
     select exists (
-        select from pool_seats s
-        where s.store = p_store and s.user_id <> p_user_id
+        select from pool_seats s join pool_keys k on k.id = s.key_id
+        where s.store = p_store and s.user_id <> p_user_id and k.owner_user_id is null
+    ) and not exists (
+        select from pool_keys k join pool_slots s on s.key_id = k.id
+        where k.store = p_store and k.owner_user_id = p_user_id
+          and s.expires_at <= p_now and s.closed_until <= p_now
     ) and (
-        select count(*) filter (where s.expires_at <= p_now and s.closed_until <= p_now)
-            <= greatest(1, count(*) / 10)
-        from pool_slots s where s.store = p_store
+        select count(*) > 0
+            and count(*) filter (where s.expires_at <= p_now) <= greatest(1, count(*) / 10)
+        from pool_slots s join pool_keys k on k.id = s.key_id
+        where s.store = p_store and k.owner_user_id is null and s.closed_until <= p_now
     )
 $$;
 
--- Takes or renews the lease of a device. The user's row is locked by the caller.
+-- When the first lease at a store ends.
+create function pool_next_end(p_store text, p_now timestamptz) returns timestamptz
+language sql as $$
+    select min(s.expires_at) from pool_slots s where s.store = p_store and s.expires_at > p_now
+$$;
+
+-- Takes or renews the lease of a device. The caller has locked the user's row and seat.
 create function pool_take_lease(
-    p_user pool_users, p_device_id bigint, p_store text, p_now timestamptz, p_network bytea,
+    p_user pool_users, p_seat pool_seats, p_device_id bigint, p_store text, p_network bytea,
     p_media text, p_size_bytes bigint, p_exclude bigint[], p_play_for interval,
     p_play_at_most interval,
     out code text, out key_id bigint, out lease_id uuid, out fence bigint,
     out expires_at timestamptz, out limit_value int, out until timestamptz
 ) language plpgsql as $$
 declare
-    v_seat pool_seats;
+    v_now timestamptz;
+    v_today date;
     v_own pool_slots;
+    v_is_live boolean;
+    v_is_same_play boolean;
+    v_sits boolean;
     v_key bigint;
     v_seat_no int;
     v_slot_no int;
-    v_tried bigint[];
-    v_sits boolean;
     v_is_conflict boolean;
-    v_met_conflict boolean := false;
-    v_day pool_user_days;
-    v_today date := (p_now at time zone 'utc')::date;
+    v_conflicts bigint[] := '{}';
+    v_tried bigint[];
+    v_streams int;
+    v_plays int;
+    v_size_bytes bigint := greatest(coalesce(p_size_bytes, 0), 0);
 begin
-    select * into v_seat from pool_seats s
-    where s.store = p_store and s.user_id = p_user.id for update;
-    select * into v_own from pool_slots s
-    where s.store = p_store and s.device_id = p_device_id for update;
+    -- All that the device holds: it plays one thing at a time, at whichever store.
+    perform from pool_slots s where s.device_id = p_device_id
+    order by s.key_id, s.slot_no for update;
+    select * into v_own from pool_slots s where s.device_id = p_device_id and s.store = p_store;
+    -- Read only now: a lease that ended, or a key that closed, while we waited for a lock is known.
+    v_now := clock_timestamp();
+    v_today := (v_now at time zone 'utc')::date;
+    v_is_live := v_own.key_id is not null and v_own.expires_at > v_now and v_own.hard_until > v_now;
+    -- A play that a failing key has cut off (no lease is left, the media is) goes on elsewhere.
+    v_is_same_play := v_own.key_id is not null and v_own.hard_until > v_now
+        and (v_is_live or v_own.lease_id is null) and v_own.media is not distinct from p_media;
 
-    if v_own.expires_at > p_now and v_own.hard_until > p_now
-        and v_own.key_id <> all (p_exclude) and v_own.media is not distinct from p_media
-    then
-        update pool_slots s
-        set fence = s.fence + 1, expires_at = least(p_now + p_play_for, s.hard_until)
-        where s.key_id = v_own.key_id and s.slot_no = v_own.slot_no
-        returning s.key_id, s.lease_id, s.fence, s.expires_at
-        into key_id, lease_id, fence, expires_at;
-        return;
+    if v_is_live and v_is_same_play and v_own.key_id <> all (p_exclude) then
+        v_slot_no := v_own.slot_no;
+        if v_own.network is distinct from p_network then
+            select f.slot_no into v_slot_no
+            from pool_find_slot(v_own.key_id, p_device_id, p_network, v_own.slot_no) f;
+        end if;
+        if v_slot_no is not null then
+            update pool_slots s
+            set fence = s.fence + 1, expires_at = least(v_now + p_play_for, s.hard_until),
+                network = p_network
+            where s.key_id = v_own.key_id and s.slot_no = v_slot_no
+            returning s.key_id, s.lease_id, s.fence, s.expires_at
+            into key_id, lease_id, fence, expires_at;
+            return;
+        end if;
+        v_conflicts := array[v_own.key_id];
     end if;
 
-    select count(*), min(s.expires_at) into limit_value, until from pool_slots s
-    where s.user_id = p_user.id and s.expires_at > p_now
+    select count(*), min(s.expires_at) into v_streams, until from pool_slots s
+    where s.user_id = p_user.id and s.expires_at > v_now
       and s.device_id is distinct from p_device_id;
-    if limit_value >= p_user.max_streams then
+    if v_streams >= p_user.max_streams then
         code := 'stream_limit';
         limit_value := p_user.max_streams;
         return;
     end if;
-    if limit_value > 0 and pool_is_scarce(p_user.id, p_store, p_now) then
+    if v_streams > 0 and not v_is_live and pool_is_scarce(p_user.id, p_store, v_now) then
         code := 'pool_busy';
+        until := pool_next_end(p_store, v_now);
         return;
     end if;
-    limit_value := null;
     until := null;
 
-    select * into v_day from pool_user_days d
-    where d.user_id = p_user.id and d.day = v_today for update;
-    if coalesce(v_day.plays, 0) >= p_user.plays_per_day then
-        code := 'quota_exceeded';
-        limit_value := p_user.plays_per_day;
-        until := (v_today + 1)::timestamp at time zone 'utc';
-        return;
-    end if;
-    if p_user.bytes_per_month is not null and p_user.bytes_per_month < coalesce(p_size_bytes, 0) + (
-        select coalesce(sum(d.bytes), 0) from pool_user_days d
-        where d.user_id = p_user.id and d.day > v_today - 30)
-    then
-        code := 'quota_exceeded';
-        until := (v_today + 1)::timestamp at time zone 'utc';
-        return;
+    if not v_is_same_play then
+        v_plays := (
+            select d.plays from pool_user_days d where d.user_id = p_user.id and d.day = v_today);
+        if v_plays >= p_user.plays_per_day then
+            code := 'quota_exceeded';
+            limit_value := p_user.plays_per_day;
+        elsif p_user.bytes_per_month is not null and p_user.bytes_per_month < v_size_bytes + (
+            select coalesce(sum(d.bytes), 0) from pool_user_days d
+            where d.user_id = p_user.id and d.day > v_today - 30)
+        then
+            code := 'quota_exceeded';
+        end if;
+        if code is not null then
+            until := (v_today + 1)::timestamp at time zone 'utc';
+            return;
+        end if;
     end if;
 
     -- The key the user sits on, then every other one that has a free seat and a free slot.
-    v_sits := v_seat.closed_until <= p_now and v_seat.key_id <> all (p_exclude);
+    v_sits := (p_seat).key_id is not null and (p_seat).closed_until <= v_now
+        and (p_seat).key_id <> all (p_exclude);
+    if not v_sits then
+        perform pool_free_seats(p_store, v_now);
+    end if;
     for v_round in 1..4 loop
-        v_tried := p_exclude;
-        if v_sits then
-            v_key := v_seat.key_id;
-            v_seat_no := v_seat.seat_no;
+        v_tried := p_exclude || v_conflicts;
+        v_key := null;
+        if v_sits and (p_seat).key_id <> all (v_conflicts) then
+            v_key := (p_seat).key_id;
+            v_seat_no := (p_seat).seat_no;
         end if;
         loop
             if v_key is null then
                 select f.key_id, f.seat_no into v_key, v_seat_no
-                from pool_find_seat(p_user.id, p_store, p_now, v_tried, true, true) f;
+                from pool_find_seat(p_user.id, p_device_id, p_store, v_now, v_tried, true, true) f;
                 exit when v_key is null;
             end if;
             select f.slot_no, f.is_conflict into v_slot_no, v_is_conflict
-            from pool_find_slot(v_key, p_device_id, p_network, p_now) f;
+            from pool_find_slot(v_key, p_device_id, p_network, null) f;
             exit when v_slot_no is not null;
-            v_met_conflict := v_met_conflict or v_is_conflict;
+            if v_is_conflict then
+                v_conflicts := v_conflicts || v_key;
+            end if;
             v_tried := v_tried || v_key;
             v_key := null;
         end loop;
-        exit when v_slot_no is not null or v_met_conflict;
+        exit when v_slot_no is not null;
         -- Nothing found may mean that others hold the rows locked and will let some go.
+        v_now := clock_timestamp();
         exit when not exists (
             select from pool_slots s
-            where v_sits and s.key_id = v_seat.key_id
-              and s.expires_at <= p_now and s.closed_until <= p_now)
+            where v_sits and s.key_id = (p_seat).key_id and s.key_id <> all (v_conflicts)
+              and s.expires_at <= v_now and s.closed_until <= v_now)
         and not exists (
-            select from pool_find_seat(p_user.id, p_store, p_now, p_exclude, true, false) f
+            select from pool_find_seat(p_user.id, p_device_id, p_store, v_now,
+                p_exclude || v_conflicts, true, false) f
             where f.key_id is not null);
         perform pg_sleep(0.005 * v_round);
+        v_now := clock_timestamp();
     end loop;
 
     if v_slot_no is null then
         code := case
-            when v_met_conflict then 'network_conflict'
+            when v_conflicts <> '{}' then 'network_conflict'
             when v_sits then 'pool_busy'
             when exists (
-                select from pool_find_seat(p_user.id, p_store, p_now, p_exclude, false, false) f
+                select from pool_find_seat(p_user.id, p_device_id, p_store, v_now, p_exclude,
+                    false, false) f
                 where f.key_id is not null) then 'pool_busy'
             else 'no_key' end;
         if code = 'pool_busy' then
-            until := (select min(s.expires_at) from pool_slots s
-                      where s.store = p_store and s.expires_at > p_now);
+            until := pool_next_end(p_store, v_now);
         end if;
         return;
     end if;
 
-    if v_key is distinct from v_seat.key_id then
-        update pool_seats s set user_id = null, taken_at = null
-        where s.store = p_store and s.user_id = p_user.id;
-        update pool_seats s set user_id = p_user.id, taken_at = p_now
-        where s.key_id = v_key and s.seat_no = v_seat_no;
-    end if;
-    if v_own.key_id is not null
-        and (v_own.key_id, v_own.slot_no) is distinct from (v_key, v_slot_no)
-    then
-        update pool_slots s
-        set user_id = null, device_id = null, lease_id = null, expires_at = least(s.expires_at, p_now)
-        where s.key_id = v_own.key_id and s.slot_no = v_own.slot_no;
+    if v_key is distinct from (p_seat).key_id then
+        perform pool_move_seat(p_user.id, p_seat, v_key, v_seat_no, v_now);
     end if;
     update pool_slots s
+    set user_id = null, device_id = null, lease_id = null, expires_at = least(s.expires_at, v_now)
+    where s.device_id = p_device_id and (s.key_id, s.slot_no) is distinct from (v_key, v_slot_no);
+    update pool_slots s
     set user_id = p_user.id, device_id = p_device_id, lease_id = gen_random_uuid(),
-        fence = s.fence + 1, expires_at = p_now + p_play_for, hard_until = p_now + p_play_at_most,
+        fence = s.fence + 1, expires_at = v_now + p_play_for, hard_until = v_now + p_play_at_most,
         network = p_network, media = p_media
     where s.key_id = v_key and s.slot_no = v_slot_no
     returning s.key_id, s.lease_id, s.fence, s.expires_at
     into key_id, lease_id, fence, expires_at;
-    insert into pool_user_days as d (user_id, day, plays, bytes)
-    values (p_user.id, v_today, 1, coalesce(p_size_bytes, 0))
-    on conflict (user_id, day)
-    do update set plays = d.plays + 1, bytes = d.bytes + excluded.bytes;
+    if not v_is_same_play then
+        insert into pool_user_days as d (user_id, day, plays, bytes)
+        values (p_user.id, v_today, 1, v_size_bytes)
+        on conflict (user_id, day)
+        do update set plays = d.plays + 1, bytes = d.bytes + excluded.bytes;
+    end if;
 end $$;
 
--- Ends the leases of a key, a user or a device. A stale fence then changes nothing.
+-- Seats a user who has no seat of use; null when there is none.
+create function pool_take_seat(
+    p_user_id bigint, p_seat pool_seats, p_device_id bigint, p_store text, p_exclude bigint[],
+    out key_id bigint
+) language plpgsql as $$
+declare
+    v_now timestamptz;
+    v_seat_no int;
+begin
+    for v_round in 1..4 loop
+        v_now := clock_timestamp();
+        select f.key_id, f.seat_no into key_id, v_seat_no
+        from pool_find_seat(p_user_id, p_device_id, p_store, v_now, p_exclude, false, true) f;
+        exit when key_id is not null;
+        exit when not exists (
+            select from pool_find_seat(p_user_id, p_device_id, p_store, v_now, p_exclude,
+                false, false) f
+            where f.key_id is not null);
+        perform pg_sleep(0.005 * v_round);
+    end loop;
+    if key_id is not null then
+        perform pool_move_seat(p_user_id, p_seat, key_id, v_seat_no, v_now);
+    end if;
+end $$;
+
+-- Ends the leases of a key, a user or a device. A stale fence then changes nothing. Device and
+-- media stay, so that a play whose key failed is known when it goes on with another.
 create function pool_cut_leases(p_key_id bigint, p_user_id bigint, p_device_id bigint)
-returns void language sql as $$
-    update pool_slots s
-    set user_id = null, device_id = null, lease_id = null, fence = s.fence + 1,
-        expires_at = least(s.expires_at, clock_timestamp())
+returns void language plpgsql as $$
+begin
+    perform from pool_slots s
     where s.key_id = p_key_id or s.user_id = p_user_id or s.device_id = p_device_id
-$$;
+    order by s.key_id, s.slot_no for update;
+    update pool_slots s
+    set lease_id = null, fence = s.fence + 1, expires_at = least(s.expires_at, clock_timestamp())
+    where s.key_id = p_key_id or s.user_id = p_user_id or s.device_id = p_device_id;
+end $$;
+
+-- Sets how long a key takes nobody new, on its seats and slots, which admission locks.
+create function pool_close_places(p_key_id bigint, p_until timestamptz) returns void
+language plpgsql as $$
+begin
+    perform from pool_seats s where s.key_id = p_key_id order by s.seat_no for update;
+    update pool_seats s set closed_until = p_until where s.key_id = p_key_id;
+    perform from pool_slots s where s.key_id = p_key_id order by s.slot_no for update;
+    update pool_slots s set closed_until = p_until where s.key_id = p_key_id;
+end $$;
+
+-- Takes all from a user whose row the caller has locked: seats and leases.
+create function pool_shut_out(p_user_id bigint) returns void language plpgsql as $$
+begin
+    perform from pool_seats s where s.user_id = p_user_id order by s.key_id, s.seat_no for update;
+    update pool_seats s set user_id = null, taken_at = null where s.user_id = p_user_id;
+    perform pool_cut_leases(null, p_user_id, null);
+end $$;
 
 -- The way in. p_action: 'check' refuses what a play would and changes nothing, 'init' seats the
--- device and the user, 'play' also takes or renews the lease.
+-- device and the user, 'play' also takes or renews the lease. p_keks: the encryption keys that the
+-- caller has; what is sealed with another one is out of reach.
 create function pool_admit(
     p_auth_hash bytea, p_ref uuid, p_store text, p_prints bytea[], p_class text, p_action text,
-    p_network bytea, p_media text, p_size_bytes bigint, p_exclude bigint[],
+    p_network bytea, p_media text, p_size_bytes bigint, p_exclude bigint[], p_keks text[],
     p_play_for interval, p_play_at_most interval
 ) returns pool_verdict language plpgsql as $$
 declare
     v pool_verdict;
     v_user pool_users;
+    v_seat pool_seats;
     v_now timestamptz;
     v_prints bytea[];
-    v_seat_no int;
+    v_locked bigint[];
 begin
     if p_ref is not null then
         select * into v_user from pool_users u where u.ref = p_ref;
@@ -361,8 +539,12 @@ begin
     end if;
     if v_user.id is not null and p_action <> 'check' then
         select * into v_user from pool_users u where u.id = v_user.id for no key update;
+        select * into v_seat from pool_seats s
+        where s.user_id = v_user.id and s.store = p_store for update;
+    else
+        select * into v_seat from pool_seats s where s.user_id = v_user.id and s.store = p_store;
     end if;
-    -- Read only now: a clock read before the wait for the lock could free a slot that a later
+    -- Read only now: a clock read before the wait for the locks could free a slot that a later
     -- caller has just taken.
     v_now := clock_timestamp();
     v.user_id := v_user.id;
@@ -378,6 +560,23 @@ begin
         return v;
     end if;
 
+    v_locked := array(
+        select k.id from pool_keys k
+        where k.store = p_store and k.kek_id <> all (p_keks)
+          and k.state not in ('disabled', 'retired')
+          and (k.owner_user_id is null or k.owner_user_id = v_user.id));
+    if v_locked <> '{}' and not exists (
+        select from pool_keys k
+        where k.store = p_store and k.kek_id = any (p_keks)
+          and k.state not in ('disabled', 'retired')
+          and (k.owner_user_id is null or k.owner_user_id = v_user.id))
+    then
+        -- Before the device: its prints are keyed, too, and would be those of a stranger.
+        v.code := 'locked';
+        return v;
+    end if;
+    p_exclude := p_exclude || v_locked;
+
     -- The user is part of the print, so that one device seen with two users cannot be linked.
     v_prints := array(
         select sha256(print || uuid_send(v_user.ref))
@@ -392,26 +591,21 @@ begin
     if p_action = 'play' then
         select l.code, l.key_id, l.lease_id, l.fence, l.expires_at, l.limit_value, l.until
         into v.code, v.key_id, v.lease_id, v.fence, v.lease_expires_at, v.limit_value, v.until
-        from pool_take_lease(v_user, v.device_id, p_store, v_now, p_network, p_media, p_size_bytes,
-            p_exclude, p_play_for, p_play_at_most) l;
+        from pool_take_lease(v_user, v_seat, v.device_id, p_store, p_network, p_media,
+            p_size_bytes, p_exclude, p_play_for, p_play_at_most) l;
+    elsif v_seat.closed_until <= v_now and v_seat.key_id <> all (p_exclude) then
+        v.key_id := v_seat.key_id;
     else
-        select s.key_id into v.key_id from pool_seats s
-        where s.store = p_store and s.user_id = v_user.id and s.closed_until <= v_now
-          and s.key_id <> all (p_exclude);
-        if v.key_id is null then
-            select f.key_id, f.seat_no into v.key_id, v_seat_no
-            from pool_find_seat(v_user.id, p_store, v_now, p_exclude, false, p_action = 'init') f;
-            if v.key_id is not null and p_action = 'init' then
-                update pool_seats s set user_id = null, taken_at = null
-                where s.store = p_store and s.user_id = v_user.id;
-                update pool_seats s set user_id = v_user.id, taken_at = v_now
-                where s.key_id = v.key_id and s.seat_no = v_seat_no;
-            end if;
+        perform pool_free_seats(p_store, v_now);
+        if p_action = 'init' then
+            v.key_id := pool_take_seat(v_user.id, v_seat, v.device_id, p_store, p_exclude);
         end if;
         if v.key_id is null then
-            v.code := case when exists (
-                select from pool_find_seat(v_user.id, p_store, v_now, p_exclude, false, false) f
-                where f.key_id is not null) then 'pool_busy' else 'no_key' end;
+            select f.key_id into v.key_id
+            from pool_find_seat(v_user.id, v.device_id, p_store, v_now, p_exclude, false, false) f;
+            v.code := case
+                when v.key_id is null then 'no_key'
+                when p_action = 'init' then 'pool_busy' end;
         end if;
     end if;
     if v.code is null then

@@ -109,7 +109,7 @@ POSITIONS: dict[str, Callable[[], None]] = {
 @pytest.fixture
 def redactor() -> Redactor:
     redactor = Redactor()
-    redactor.learn(Secret(CANARY))
+    redactor.learn(Secret(CANARY), lasting=True)
     return redactor
 
 

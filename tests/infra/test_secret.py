@@ -17,7 +17,7 @@ KEY = "8c1f0a2b-key-of-the-pool"
 def knowing(*values: str) -> Redactor:
     redactor = Redactor()
     for value in values:
-        redactor.learn(Secret(value))
+        redactor.learn(Secret(value), lasting=True)
     return redactor
 
 
@@ -185,23 +185,43 @@ def test_short_values_are_not_learnt() -> None:
     assert redactor.clean("12345 items") == "12345 items"
 
 
+def test_token_of_a_stranger_blots_out_no_short_word() -> None:
+    redactor = Redactor()
+
+    redactor.learn(Secret("https://example"))
+
+    assert redactor.clean("https://example.test") == "https://example.test"
+
+
+def test_token_of_a_stranger_stops_no_link() -> None:
+    redactor = Redactor()
+
+    redactor.learn(Secret("store-012.example-cdn.test"))
+
+    assert not redactor.found_in("https://store-012.example-cdn.test/file.mkv")
+
+
 def test_passing_secrets_are_forgotten_oldest_first() -> None:
     redactor = Redactor(size=2)
-    for value in ("first-secret", "second-secret", "first-secret", "third-secret"):
+    for value in (
+        "first-own-token-x",
+        "second-own-token-x",
+        "first-own-token-x",
+        "third-own-token-x",
+    ):
         redactor.learn(Secret(value))
 
-    assert redactor.found_in("first-secret")
-    assert redactor.found_in("third-secret")
-    assert not redactor.found_in("second-secret")
+    assert redactor.clean("first-own-token-x third-own-token-x") == "*** ***"
+    assert redactor.clean("second-own-token-x") == "second-own-token-x"
 
 
 def test_forgetting_one_secret_keeps_another_of_the_same_beginning() -> None:
     redactor = Redactor(size=1)
-    redactor.learn(Secret("secret-one"))
-    redactor.learn(Secret("secret-two"))
+    redactor.learn(Secret("own-token-of-one-person"))
+    redactor.learn(Secret("own-token-of-another"))
 
-    assert redactor.found_in("secret-two")
-    assert not redactor.found_in("secret-one")
+    assert redactor.clean("own-token-of-another") == "***"
+    assert redactor.clean("own-token-of-one-person") == "own-token-of-one-person"
 
 
 def test_lasting_secret_outlives_any_number_of_passing_ones() -> None:
@@ -210,18 +230,17 @@ def test_lasting_secret_outlives_any_number_of_passing_ones() -> None:
     redactor.learn(Secret(KEY), lasting=True)
 
     for number in range(100):
-        redactor.learn(Secret(f"own-token-{number}"))
+        redactor.learn(Secret(f"own-token-of-person-{number}"))
 
     assert redactor.found_in(KEY)
-    assert not redactor.found_in("own-token-97 ")
-    assert redactor.found_in("own-token-98")
+    assert redactor.clean("own-token-of-person-98") == "***"
 
 
 def test_forgotten_secrets_leave_nothing_behind() -> None:
     redactor = Redactor(size=10)
 
     for number in range(1_000):
-        redactor.learn(Secret(f"{number:06}/token"))
+        redactor.learn(Secret(f"{number:06}/token-of-a-person"))
 
     assert len(redactor._by_start) == 10
 
@@ -242,7 +261,7 @@ def test_lines_are_cleaned_while_another_thread_learns() -> None:
     thread = threading.Thread(target=clean)
     thread.start()
     for number in range(3_000):
-        redactor.learn(Secret(f"secret-{number}"))
+        redactor.learn(Secret(f"secret-of-person-{number}"))
     done.set()
     thread.join()
 

@@ -184,12 +184,14 @@ async def test_error_in_the_background_is_logged(
     async def work() -> None:
         raise error
 
-    async with Background() as background:
+    failures: list[str] = []
+    async with Background(lambda: failures.append("one")) as background:
         background.start("cleaning", work())
         await asyncio.sleep(0.001)
 
     (entry,) = journal.entries
     assert (entry["event"], entry["task"]) == (event, "cleaning")
+    assert failures == ["one"]
 
 
 async def test_closing_waits_until_work_has_unwound() -> None:
