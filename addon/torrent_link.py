@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from cachetools import TTLCache
-from yarl import URL
 
 from addon.torrent import read_magnet
 from addon.torrent_file import Metainfo, read_torrent_file
@@ -38,17 +37,17 @@ class TorrentLinks:
     _known: _Known = field(repr=False)
 
     @classmethod
-    def create(cls, http: HttpClient, clock: Clock, own_url: str | None) -> "TorrentLinks":
-        """Make a resolver with an empty memory; `own_url` is the operator's indexer, if it is one.
+    def create(
+        cls, http: HttpClient, clock: Clock, own: frozenset[tuple[str, int]]
+    ) -> "TorrentLinks":
+        """Make a resolver with an empty memory.
 
-        Links to the host and port of `own_url` may lead to a private address, others may not.
+        Links to the hosts and ports of `own` may lead to a private address, others may not.
         """
-        own = URL(own_url) if own_url else None
-        allowed = frozenset({(own.host or "", own.port or 0)} if own else set[tuple[str, int]]())
         memory = TTLCache[str, Metainfo | None](
             _FILES_KEPT, _KEPT_FOR.total_seconds(), timer=clock.monotonic, getsizeof=_weight
         )
-        return cls(http, allowed, memory)
+        return cls(http, own, memory)
 
     async def resolve(self, links: Iterable[str], deadline: Deadline) -> dict[str, Metainfo]:
         """Return what the links lead to; one that fails or leads nowhere is left out.

@@ -6,13 +6,14 @@ https://v3-cinemeta.strem.io (answers looked at 2026-11).
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Literal
 
 import msgspec
 from yarl import URL
 
 from addon.media import Episode, MediaId, Title
+from infra import lenient
 from infra.clock import Deadline
 from infra.errors import UpstreamUnavailable
 from infra.http_client import HttpClient
@@ -101,11 +102,12 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 def _title(meta: _Meta, kind: Literal["movie", "series"], media: MediaId) -> Title | None:
-    name = _text(meta.name)
+    name = _worded(meta.name)
     if not name:
         return None
     year, end_year = _years(meta)
-    genres, country, imdb_id = _genres(meta), _text(meta.country), _text(meta.imdb_id)
+    genres = _genres(meta)
+    country, imdb_id = _text(meta.country), _text(meta.imdb_id)
     is_series = kind == "series"
     return Title(
         id=media.title_id,
@@ -117,8 +119,8 @@ def _title(meta: _Meta, kind: Literal["movie", "series"], media: MediaId) -> Tit
         genres=genres,
         country=country or None,
         imdb_id=imdb_id if _IMDB.fullmatch(imdb_id) else media.key,
-        tmdb_id=_whole(meta.moviedb_id, _MAX_ID) or None,
-        tvdb_id=_whole(meta.tvdb_id, _MAX_ID) or None,
+        tmdb_id=lenient.whole(meta.moviedb_id, _MAX_ID) or None,
+        tvdb_id=lenient.whole(meta.tvdb_id, _MAX_ID) or None,
         poster=_web_url(meta.poster),
         episodes=_episodes(meta.videos or ()) if is_series else (),
         is_anime=_is_anime(genres, country),
@@ -129,7 +131,7 @@ def _title(meta: _Meta, kind: Literal["movie", "series"], media: MediaId) -> Tit
 def _years(meta: _Meta) -> tuple[int | None, int | None]:
     """Return first and last year; the last only where the text names one."""
     for value in (meta.year, meta.release_info, meta.released):
-        if match := _YEARS.match(_text(str(value) if isinstance(value, int) else value)):
+        if match := _YEARS.match(_worded(value)):
             return int(match[1]), int(match[2]) if match[2] else None
     return None, None
 
@@ -141,7 +143,7 @@ def _is_ended(meta: _Meta, end_year: int | None) -> bool:
 
 def _minutes(value: object) -> int | None:
     """Read a runtime: `48 min`, `1h 30min`, `2h`, or a bare number of minutes."""
-    match = _RUNTIME.match(_text(str(value) if isinstance(value, int) else value))
+    match = _RUNTIME.match(_worded(value))
     hours, minutes = match.groups() if match else (None, None)
     total = 60 * int(hours or 0) + int(minutes or 0)
     return total if 0 < total <= _MAX_MINUTES else None
@@ -174,10 +176,10 @@ def _episodes(videos: Iterable[_Video | None]) -> tuple[Episode, ...]:
 
 
 def _episode(video: _Video) -> Episode | None:
-    season = _whole(video.season, _MAX_NUMBER)
-    number = _whole(video.episode, _MAX_NUMBER)
+    season = lenient.whole(video.season, _MAX_NUMBER)
+    number = lenient.whole(video.episode, _MAX_NUMBER)
     if number is None:
-        number = _whole(video.number, _MAX_NUMBER)
+        number = lenient.whole(video.number, _MAX_NUMBER)
     if season is None or number is None:
         return None
     return Episode(season, number, _day(video.released) or _day(video.first_aired))
@@ -185,10 +187,8 @@ def _episode(video: _Video) -> Episode | None:
 
 def _day(value: object) -> date | None:
     """Return the UTC day; where it was aired it may have been the day before."""
-    try:
-        return datetime.fromisoformat(_text(value)).date()
-    except ValueError:
-        return None
+    at = lenient.moment(value)
+    return at.date() if at else None
 
 
 def _web_url(value: object) -> str | None:
@@ -197,15 +197,12 @@ def _web_url(value: object) -> str | None:
 
 
 def _text(value: object) -> str:
-    return value.strip()[:_MAX_NAME].strip() if isinstance(value, str) else ""
+    return lenient.text(value, _MAX_NAME)
 
 
-def _whole(value: object, most: int) -> int | None:
-    """Read a whole number, be it sent as text or as 5.0; None outside 0 to `most`."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        return None
-    return value if 0 <= value <= most else None
+def _worded(value: object) -> str:
+    """Return a text that some send as a number, like a year."""
+    if isinstance(value, str):
+        return _text(value)
+    number = lenient.whole(value)
+    return "" if number is None else str(number)

@@ -13,22 +13,27 @@ from urllib.parse import urlencode
 from xml.etree.ElementTree import Element
 
 import msgspec
-from cachetools import TTLCache
+from cachetools import TLRUCache
 
 from addon.media import Title
 from addon.sources.base import Query
+from addon.sources.endpoint import Endpoint, own_hosts
 from addon.torrent import Found, read_info_hash, read_magnet
 from addon.torrent_file import Metainfo
 from addon.torrent_link import TorrentLinks
+from infra import lenient
 from infra.clock import Clock, Deadline
 from infra.errors import ReplyInvalid, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from infra.http_client import HttpClient, Reply
+from infra.log import get_logger
 from infra.secret import Secret
 from infra.tasks import collect
 from infra.xml import parse_xml
 
+log = get_logger()
+
 _CAPS_KEPT = timedelta(hours=12)
-_WAIT_UNLESS_TOLD = timedelta(seconds=60)
+_ASSUMED_KEPT = timedelta(hours=1)
 _SHARE_OF_TIME = 0.95
 _PAGES = 3
 _PAGE_SIZE = 100
@@ -39,11 +44,12 @@ _MAX_TEXT = 300
 _MAX_LINK = 8_192
 
 # Codes of `<error>`; some servers repeat the HTTP status there.
-_REFUSES_US = frozenset({100, 101, 102, 401, 403, 410, 910})
+_REFUSES_KEY = frozenset({100, 101, 102, 401, 403})
+_IS_OFF = frozenset({410, 910})
 _REFUSES_QUERY = frozenset({201, 202, 203})
 _REFUSES_FOR_NOW = frozenset({429, 500, 501})
-# A redirect leads to a login page or to https: either way the configured URL is not right.
-_WRONG_URL_OR_KEY = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 410})
+# These would be the same for any question; other statuses may mean that it knows no caps.
+_NOT_ABOUT_CAPS = frozenset({401, 403, 429, 502, 503, 504})
 
 _FUNCTIONS = {"search": "search", "tv-search": "tvsearch", "movie-search": "movie"}
 
@@ -75,16 +81,14 @@ class Torznab:
         is_trusted: bool = True,
     ) -> None:
         self.name = name
-        self._http = http
-        self._clock = clock
         self._url = url
         self._api_key = api_key
-        self._is_trusted = is_trusted
-        self._links = TorrentLinks.create(http, clock, own_url=url if is_trusted else None)
+        own = own_hosts(url) if is_trusted else frozenset[tuple[str, int]]()
+        self._endpoint = Endpoint(name, http, clock, own)
+        self._links = TorrentLinks.create(http, clock, own)
         self._caps_lock = asyncio.Lock()
-        self._caps_known = TTLCache[str, _Caps](
-            1, _CAPS_KEPT.total_seconds(), timer=clock.monotonic
-        )
+        self._caps_known = TLRUCache[str, _Caps](1, _caps_end_at, timer=clock.monotonic)
+        self._has_told = False
 
     async def search(self, query: Query, deadline: Deadline) -> Sequence[Found]:
         """Return what the indexer has; see `Source.search`.
@@ -95,20 +99,46 @@ class Torznab:
         """
         # The rest is for handing over what one page found while another hangs.
         deadline = deadline.within(deadline.left * _SHARE_OF_TIME)
-        try:
-            caps = await self._caps(deadline)
-            items = await self._ask_all(_questions(caps, query), caps.page_size, deadline)
-        except _QueryRefused:
-            self._caps_known.clear()
-            caps = await self._caps(deadline)
-            by_text = _text_questions(caps, query)
-            if not by_text:
-                raise
-            items = await self._ask_all(by_text, caps.page_size, deadline)
+        items = await self._items(query, deadline)
         hidden = [item for item in items if item.info_hash is None and _may_match(item, query)]
         hidden.sort(key=lambda item: -(item.seeders or 0))
         torrents = await self._links.resolve((item.link for item in hidden), deadline)
         return _merged(items, torrents)
+
+    async def _items(self, query: Query, deadline: Deadline) -> list["_Item"]:
+        """Ask as declared; by text, too, where that was refused or the id is not known."""
+        caps = await self._caps(deadline)
+        asked = _questions(caps, query)
+        try:
+            items = await self._ask_all(asked, caps.page_size, deadline)
+        except UpstreamError as error:
+            is_outdated = isinstance(error, _QueryRefused)
+            if caps.is_assumed or is_outdated:
+                self._caps_known.clear()
+            if caps.is_assumed or not is_outdated:
+                raise
+            return await self._ask_anew(query, error, deadline)
+        return items or await self._ask_besides(caps, query, asked, deadline)
+
+    async def _ask_anew(
+        self, query: Query, error: UpstreamError, deadline: Deadline
+    ) -> list["_Item"]:
+        """Ask by text, as new caps allow; the error goes on where they do not."""
+        caps = await self._caps(deadline)
+        by_text = _text_questions(caps, query)
+        if not by_text:
+            raise error
+        return await self._ask_all(by_text, caps.page_size, deadline)
+
+    async def _ask_besides(
+        self, caps: "_Caps", query: Query, asked: Sequence["_Question"], deadline: Deadline
+    ) -> list["_Item"]:
+        """Ask by text for what has no ids; the search by id stands, should this be too much."""
+        others = [each for each in _text_questions(caps, query) if each not in asked]
+        try:
+            return await self._ask_all(others, caps.page_size, deadline)
+        except (UpstreamTimeout, _QueryRefused):
+            return []
 
     async def _caps(self, deadline: Deadline) -> "_Caps":
         """Return what the indexer declares; one caller asks while the others wait."""
@@ -123,12 +153,18 @@ class Torznab:
             raise UpstreamTimeout(f"{self.name}: no caps in time") from None
 
     async def _ask_caps(self, deadline: Deadline) -> "_Caps":
-        """Ask what the indexer declares; one that knows no caps, or sends a feed, takes text."""
+        """Ask what the indexer declares; one that says nothing of use is taken to know text."""
+        reply = await self._fetch({"t": "caps"}, deadline)
         try:
-            root = await self._get({"t": "caps"}, deadline)
-        except _QueryRefused:
+            return _read_caps(await self._read(reply))
+        except UpstreamError as error:
+            is_refusal = isinstance(error, _KeyRefused) or error.code == "rate_limited"
+            if is_refusal or reply.status in _NOT_ABOUT_CAPS:
+                raise
+            if not self._has_told:
+                log.info("indexer_asked_by_text", source=self.name, reason=error.message)
+                self._has_told = True
             return _BY_TEXT
-        return _BY_TEXT if root.tag == "rss" else _read_caps(root)
 
     async def _ask_all(
         self, questions: Sequence["_Question"], limit: int, deadline: Deadline
@@ -156,7 +192,7 @@ class Torznab:
         offset = 0
         for _ in range(_PAGES):
             paging = {"extended": "1", "limit": str(limit), "offset": str(offset)}
-            root = await self._get(question.parameters | paging, deadline)
+            root = await self._read(await self._fetch(question.parameters | paging, deadline))
             page = _read_page(root, question.by_id, self.name)
             # An indexer that ignores `offset` sends the same page again.
             if not page.keys or {page.keys[0], page.keys[-1]} <= seen:
@@ -167,55 +203,45 @@ class Torznab:
             if _is_last(page, offset, limit):
                 return
 
-    async def _get(self, parameters: dict[str, str], deadline: Deadline) -> Element:
-        """Return the root of an answer, its errors raised; no message quotes the answer."""
+    async def _fetch(self, parameters: dict[str, str], deadline: Deadline) -> Reply:
         key = {"apikey": self._api_key.reveal()} if self._api_key else {}
-        reply = await self._fetch(parameters | key, deadline)
-        refused = self._refused(reply)
+        return await self._endpoint.get(f"{self._url}?{urlencode(parameters | key)}", deadline)
+
+    async def _read(self, reply: Reply) -> Element:
+        """Return the root of an answer, its errors raised; no message quotes the answer."""
+        refusal = self._endpoint.refusal(reply)
         try:
             root = await parse_xml(reply.body)
         except ReplyInvalid:
-            if refused is not None:
-                raise refused from None
-            raise
+            raise (refusal or self._endpoint.unreadable(reply)) from None
         if root.tag == "error":
             # Bitmagnet writes the code into an attribute `error`.
-            code = _whole(root.get("code") or root.get("error") or "")
+            code = lenient.whole(root.get("code") or root.get("error"))
             raise self._error(code or 900, reply)
-        if refused is not None:
-            raise refused
+        if refusal is not None:
+            raise refusal
+        if root.tag not in {"rss", "caps"}:
+            raise self._endpoint.unreadable(reply)
         return root
-
-    def _refused(self, reply: Reply) -> UpstreamError | None:
-        """Return the error that the HTTP status alone makes; None where it is a good one."""
-        if reply.status == 200:
-            return None
-        message = f"{self.name}: status {reply.status}"
-        wait = reply.retry_after(self._clock)
-        if reply.status == 429:
-            wait = wait or _WAIT_UNLESS_TOLD
-            return UpstreamUnavailable(message, code="rate_limited", retry_after=wait)
-        if reply.status in _WRONG_URL_OR_KEY:
-            return UpstreamUnavailable(message, code="source_misconfigured")
-        return UpstreamUnavailable(message, retry_after=wait)
 
     def _error(self, code: int, reply: Reply) -> UpstreamError:
         """Return the error that fits a Torznab code; where it says little, the status counts."""
         message = f"{self.name}: error {code}, status {reply.status}"
-        if code in _REFUSES_US:
+        if code in _REFUSES_KEY:
+            return _KeyRefused(message)
+        if code in _IS_OFF:
             return UpstreamUnavailable(message, code="source_misconfigured")
         if code in _REFUSES_QUERY:
             return _QueryRefused(message)
         if code in _REFUSES_FOR_NOW and reply.status < 500:
-            wait = reply.retry_after(self._clock) or _WAIT_UNLESS_TOLD
-            return UpstreamUnavailable(message, code="rate_limited", retry_after=wait)
-        return self._refused(reply) or UpstreamUnavailable(message)
+            return self._endpoint.limited(message, reply)
+        return self._endpoint.refusal(reply) or UpstreamUnavailable(message)
 
-    async def _fetch(self, parameters: dict[str, str], deadline: Deadline) -> Reply:
-        if self._is_trusted:
-            return await self._http.send("GET", self._url, deadline=deadline, params=parameters)
-        url = f"{self._url}?{urlencode(parameters)}"
-        return (await self._http.fetch_foreign(url, deadline=deadline)).reply
+
+class _KeyRefused(UpstreamUnavailable):
+    """The indexer knows what we want, and that we may not have it."""
+
+    code = "source_misconfigured"
 
 
 class _QueryRefused(UpstreamError):
@@ -232,9 +258,10 @@ class _Caps(msgspec.Struct, frozen=True):
 
     functions: dict[str, frozenset[str]]
     page_size: int
+    is_assumed: bool = False
 
 
-_BY_TEXT = _Caps({"search": frozenset({"q"})}, _PAGE_SIZE)
+_BY_TEXT = _Caps({"search": frozenset({"q"})}, _PAGE_SIZE, is_assumed=True)
 
 
 class _Question(msgspec.Struct, frozen=True):
@@ -242,17 +269,22 @@ class _Question(msgspec.Struct, frozen=True):
     by_id: bool
 
 
+def _caps_end_at(_: str, caps: _Caps, now: float) -> float:
+    kept = _ASSUMED_KEPT if caps.is_assumed else _CAPS_KEPT
+    return now + kept.total_seconds()
+
+
 def _read_caps(root: Element) -> _Caps:
-    if root.tag != "caps":
-        raise ReplyInvalid("not a Torznab caps answer")
     functions = {
         function: _declared(element)
         for tag, function in _FUNCTIONS.items()
         if (element := root.find(f"searching/{tag}")) is not None
         and element.get("available", "").strip().lower() == "yes"
     }
+    if not functions:
+        raise ReplyInvalid("caps without a search")
     limits = root.find("limits")
-    most = None if limits is None else _whole(limits.get("max", ""))
+    most = None if limits is None else lenient.whole(limits.get("max"))
     return _Caps(functions, min(most or _PAGE_SIZE, _PAGE_SIZE))
 
 
@@ -390,7 +422,7 @@ def _is_last(page: _Page, offset: int, limit: int) -> bool:
 
 def _read_page(root: Element, by_id: bool, label: str) -> _Page:
     if root.tag != "rss":
-        raise ReplyInvalid("not a Torznab feed")
+        raise ReplyInvalid(f"{label}: not a Torznab feed")
     entries = list(islice(root.iter("item"), _MAX_ITEMS))
     items = [_read_item(entry, by_id, label) for entry in entries]
     response = root.find("channel/response")
@@ -400,30 +432,29 @@ def _read_page(root: Element, by_id: bool, label: str) -> _Page:
             _text(entry, "guid") or _text(entry, "link") or _text(entry, "title")
             for entry in entries
         ],
-        None if response is None else _whole(response.get("total", "")),
+        None if response is None else lenient.whole(response.get("total")),
     )
 
 
 def _read_item(entry: Element, by_id: bool, label: str) -> _Item | None:
-    """Read one entry; None for a placeholder, or where no torrent can be reached."""
+    """Read one entry; None where no torrent can be reached: some fill a feed with placeholders."""
     named = {attr.get("name", "").lower(): attr.get("value", "") for attr in entry.iter("attr")}
     enclosure = entry.find("enclosure")
     url, length = ("", "") if enclosure is None else (enclosure.get("url"), enclosure.get("length"))
     links = [named.get("magneturl", ""), url or "", _text(entry, "link"), _text(entry, "guid")]
     magnet = next(filter(None, map(read_magnet, links)), None)
-    size = _whole(named.get("size", "")) or _whole(_text(entry, "size")) or _whole(length or "")
+    sizes = map(lenient.byte_size, (named.get("size"), _text(entry, "size"), length))
     info_hash = read_info_hash(named.get("infohash", "")) or (magnet.info_hash if magnet else None)
     link = next(filter(_is_web_link, links[1:3]), "")
     name = _text(entry, "title")[:_MAX_TEXT]
-    is_placeholder = not size and "grabs" not in named and entry.find("grabs") is None
-    if is_placeholder or name in {"", "Invalid Magnet"} or not (info_hash or link):
+    if name in {"", "Invalid Magnet"} or not (info_hash or link):
         return None
     return _Item(
         name=name,
         info_hash=info_hash,
         link=link,
-        size_bytes=size or None,
-        seeders=_whole(named.get("seeders", ""), most=2**31 - 1),
+        size_bytes=next(filter(None, sizes), None),
+        seeders=lenient.whole(named.get("seeders"), 2**31 - 1),
         tracker=_tracker(entry)[:_MAX_TEXT] or label,
         private=_is_private(entry, named),
         by_id=by_id,
@@ -502,17 +533,8 @@ def _filled(known: Found, other: Found) -> Found:
 
 
 def _text(entry: Element, tag: str) -> str:
-    return (entry.findtext(tag) or "").strip()[:_MAX_LINK]
+    return lenient.text(entry.findtext(tag), _MAX_LINK)
 
 
 def _is_web_link(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
-
-
-def _whole(text: str, most: int = 2**63 - 1) -> int | None:
-    """Read a whole number that is not negative; None where there is none."""
-    text = text.strip()
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        return None
-    number = int(text)
-    return number if number <= most else None

@@ -12,9 +12,11 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from addon.sources.base import Query
+from addon.sources.endpoint import Endpoint, own_hosts
 from addon.torrent import Found, TorrentFile, read_info_hash
+from infra import lenient
 from infra.clock import Clock, Deadline
-from infra.errors import UpstreamError, UpstreamUnavailable
+from infra.errors import ReplyInvalid, UpstreamError
 from infra.http_client import HttpClient, Reply
 from infra.secret import Secret
 
@@ -25,16 +27,12 @@ _MAX_NAME = 300
 _MAX_PATH = 1_000
 _MAX_TEXT = 4_000
 _MAX_TRACKERS = 20
-_MAX_SIZE = 2**63 - 1
 _MAX_INT = 2**31 - 1
-
-_REFUSES_US = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 410})
 
 _SAYS_INVALID = re.compile(r"invalid \w+ (account|apikey|token)", re.IGNORECASE)
 _SAYS_LIMIT = re.compile(r"rate.?limit", re.IGNORECASE)
 
-_UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_SIZE = re.compile(r"(\d{1,9}(?:[.,]\d{1,3})?)\s*([KMGT]?)i?B\b", re.IGNORECASE)
+_SIZE = re.compile(r"\d[\d.,]{0,30}\s?[KMGTP]?i?B\b", re.IGNORECASE)
 _SEEDERS = re.compile(r"[👤👥]\s*(\d{1,9})")
 # In order of trust: MediaFusion marks languages with the globe that others put before a site.
 _SITES = tuple(
@@ -59,9 +57,8 @@ class UpstreamAddon:
 
     def __init__(self, http: HttpClient, clock: Clock, name: str, manifest_url: Secret) -> None:
         self.name = name
-        self._http = http
-        self._clock = clock
         self._base = Secret(_base(manifest_url.reveal()))
+        self._endpoint = Endpoint(name, http, clock, own_hosts(self._base.reveal()))
 
     async def search(self, query: Query, deadline: Deadline) -> Sequence[Found]:
         """Return the torrents that the addon lists; see `Source.search`.
@@ -73,32 +70,30 @@ class UpstreamAddon:
         media = query.media
         kind = "series" if media.is_episode else "movie"
         url = f"{self._base.reveal()}/stream/{kind}/{quote(str(media), safe='')}.json"
-        reply = await self._http.send("GET", url, deadline=deadline, max_bytes=_MAX_BYTES)
-        # An addon need not serve ids of other kinds; its manifest would have told.
-        if reply.status == 404 and media.scheme != "tt":
+        reply = await self._endpoint.get(url, deadline, max_bytes=_MAX_BYTES)
+        # So do addons say that they have nothing for an id, or do not serve ids of its kind.
+        if reply.status == 404:
             return []
-        self._refuse(reply)
-        streams = _streams(reply.decode(_Answer))
+        streams = _streams(self._read(reply))
         found = _merged(_found(stream, self.name) for stream in streams)
         if not found:
             self._refuse_texts(streams)
         return found
 
-    def _refuse(self, reply: Reply) -> None:
-        if reply.status == 200:
-            return
-        message = f"{self.name}: status {reply.status}"
-        wait = reply.retry_after(self._clock)
-        if reply.status == 429:
-            wait = wait or _WAIT_UNLESS_TOLD
-            raise UpstreamUnavailable(message, code="rate_limited", retry_after=wait)
-        if reply.status in _REFUSES_US:
-            raise UpstreamUnavailable(message, code="source_misconfigured")
-        raise UpstreamUnavailable(message, retry_after=wait)
+    def _read(self, reply: Reply) -> "_Answer":
+        refusal = self._endpoint.refusal(reply)
+        if refusal is not None:
+            raise refusal
+        try:
+            return reply.decode(_Answer)
+        except ReplyInvalid:
+            raise self._endpoint.unreadable(reply) from None
 
     def _refuse_texts(self, streams: Sequence["_Stream"]) -> None:
         """Raise the error that an addon shows as a stream; without one, it just has nothing."""
-        texts = "\n".join(f"{_text(stream.name)}\n{_described(stream)}" for stream in streams)
+        texts = "\n".join(
+            f"{lenient.text(stream.name, _MAX_TEXT)}\n{_described(stream)}" for stream in streams
+        )
         if _SAYS_INVALID.search(texts):
             message = f"{self.name}: it says that its key is invalid"
             raise UpstreamError(message, code="source_misconfigured")
@@ -164,22 +159,24 @@ def _streams(answer: _Answer) -> list[_Stream]:
 
 def _found(stream: _Stream, label: str) -> Found | None:
     """Read a stream; None where it has no torrent behind it, or says nothing of it."""
-    info_hash = read_info_hash(_text(stream.info_hash)) or _hash_in_path(_text(stream.url))
+    info_hash = read_info_hash(lenient.text(stream.info_hash, _MAX_TEXT)) or _hash_in_path(
+        lenient.text(stream.url, _MAX_TEXT)
+    )
     text, hints = _described(stream), stream.hints
-    file_name = _text(hints.filename)[:_MAX_PATH]
+    file_name = lenient.text(hints.filename, _MAX_PATH)
     told = _told(text, file_name)
     if info_hash is None or not told.torrent:
         return None
     path = told.file or file_name
-    file_size = _whole(hints.video_size, _MAX_SIZE) or told.file_size
-    index = _whole(stream.file_idx, _MAX_INT)
+    file_size = lenient.byte_size(hints.video_size) or told.file_size
+    index = lenient.whole(stream.file_idx, _MAX_INT)
     seeders = _SEEDERS.search(text)
     return Found(
         info_hash=info_hash,
         name=told.torrent,
         size_bytes=told.torrent_size,
         file=TorrentFile(path, file_size, index) if path else None,
-        seeders=_whole(seeders[1], _MAX_INT) if seeders else None,
+        seeders=lenient.whole(seeders[1], _MAX_INT) if seeders else None,
         tracker=_site(text) or label,
         by_id=True,
         trackers=_trackers(stream.sources),
@@ -226,11 +223,8 @@ def _told_by_folder(line: str, sizes: list[int]) -> _Told:
 
 def _sizes(text: str) -> list[int]:
     line = text.partition("💾")[2].partition("\n")[0]
-    sizes = []
-    for number, unit in _SIZE.findall(line)[:2]:
-        size = int(float(number.replace(",", ".")) * 1024 ** _UNITS[unit.upper()])
-        sizes.append(min(size, _MAX_SIZE))
-    return sizes
+    sizes = map(lenient.byte_size, _SIZE.findall(line)[:2])
+    return [size for size in sizes if size]
 
 
 def _only(sizes: Sequence[int]) -> int | None:
@@ -247,7 +241,7 @@ def _site(text: str) -> str:
 def _trackers(sources: object) -> tuple[str, ...]:
     if not isinstance(sources, list):
         return ()
-    urls = (_text(source).removeprefix("tracker:") for source in sources[:200])
+    urls = (lenient.text(source, _MAX_TEXT).removeprefix("tracker:") for source in sources[:200])
     announced = (url for url in urls if _ANNOUNCE.fullmatch(url))
     return tuple(dict.fromkeys(announced))[:_MAX_TRACKERS]
 
@@ -270,23 +264,12 @@ def _merged(streams: Iterable[Found | None]) -> list[Found]:
 
 
 def _described(stream: _Stream) -> str:
-    return _text(stream.description) or _text(stream.title)
+    return _lines(stream.description) or _lines(stream.title)
+
+
+def _lines(value: object) -> str:
+    return lenient.text(value, _MAX_TEXT, keep_lines=True)
 
 
 def _name(text: str) -> str:
     return text.strip()[:_MAX_NAME].strip()
-
-
-def _text(value: object) -> str:
-    return value[:_MAX_TEXT].strip() if isinstance(value, str) else ""
-
-
-def _whole(value: object, most: int) -> int | None:
-    """Read a whole number from what an addon sent as one; None outside 0 to `most`."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        return None
-    return value if 0 <= value <= most else None

@@ -4,11 +4,10 @@ What its SDK and documentation leave open (api-docs.torbox.app, read 2026-11-20)
 way: numbers as text, objects for arrays, absent fields, bodies that are not JSON.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -31,6 +30,7 @@ from addon.stores.base import (
     TorrentState,
 )
 from addon.torrent import Magnet, read_info_hash
+from infra import lenient
 from infra.clock import Clock
 from infra.errors import ReplyInvalid, UpstreamError, UpstreamTimeout
 from infra.http_client import HttpClient, Reply
@@ -170,10 +170,8 @@ _LONGEST_PAUSE = timedelta(hours=1)
 _GIVEN_UP_AFTER = timedelta(days=1)
 _ENDLESS_SECONDS = 8_640_000  # what its torrent client says for "never"
 _EPOCH_NOT_DELTA = 1_000_000_000
-_LONGEST_TEXT = 1_000
 _LONGEST_URL = 8_192
 _QUEUED = "q:"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 T = TypeVar("T")
 
@@ -300,18 +298,18 @@ class TorBox:
         """Return the account that the key opens."""
         request = _Request("account", "GET", "/user/me", params={"settings": "false"})
         user = _decode(_USER, await self._ask(call, request), request)
-        account_id = _id(user.id) or _text(user.auth_id)
+        account_id = _id(user.id) or lenient.text(user.auth_id) or None
         if account_id is None:
             raise _error(Kind.PROTOCOL, request.operation, "an account without an id")
-        level = _whole(user.plan) or 0
+        level = lenient.whole(user.plan) or 0
         plan, slots = _PLANS.get(level, (f"Plan {level}", None))
-        expires_at = _moment(user.premium_expires_at)
+        expires_at = lenient.moment(user.premium_expires_at)
         return Account(
             id=account_id,
             tier=_tier(level, expires_at, self.clock.now()),
             plan=plan,
             expires_at=expires_at,
-            slots=slots and slots + (_whole(user.additional_concurrent_slots) or 0),
+            slots=slots and slots + (lenient.whole(user.additional_concurrent_slots) or 0),
         )
 
     async def check(self, call: Call, hashes: Sequence[str]) -> dict[str, Availability]:
@@ -348,10 +346,10 @@ class TorBox:
         number = _own_number(torrent_id, "get")
         if torrent_id.startswith(_QUEUED):
             waiting = await self._rows(call, "get", _QUEUE, {"id": str(number)})
-            found = [_queued_torrent(row) for row in waiting if _whole(row.id) == number]
+            found = [_queued_torrent(row) for row in waiting if lenient.whole(row.id) == number]
         else:
             rows = await self._rows(call, "get", _LIST, {"id": str(number)})
-            found = [self._torrent(row) for row in rows if _whole(row.id) == number]
+            found = [self._torrent(row) for row in rows if lenient.whole(row.id) == number]
         if not found:
             raise _error(Kind.NOT_FOUND, "get")
         return found[0]
@@ -373,7 +371,7 @@ class TorBox:
 
     async def list(self, call: Call, *, cursor: str | None = None, limit: int = 100) -> Page:
         """Return a page of the account's torrents, without those that wait in its queue."""
-        offset = 0 if cursor is None else _whole(cursor)
+        offset = 0 if cursor is None else lenient.whole(cursor)
         if offset is None:
             raise _error(Kind.BAD_REQUEST, "list", "not a cursor of this store")
         limit = min(max(limit, 1), _PAGE_ROWS)
@@ -540,21 +538,21 @@ class TorBox:
         return [row for row in (answer if isinstance(answer, list) else [answer]) if row]
 
     def _torrent(self, row: _Row) -> StoredTorrent:
-        raw_state = _text(row.download_state) or ""
+        raw_state = lenient.text(row.download_state)
         state = _state(row, raw_state, self.clock.now())
         return StoredTorrent(
             id=_id(row.id) or "",
             info_hash=_hash(row.hash),
-            name=_text(row.name),
-            size_bytes=_whole(row.size),
+            name=lenient.text(row.name) or None,
+            size_bytes=lenient.whole(row.size),
             state=state,
             raw_state=raw_state,
             progress=_share(row.progress),
-            down_bytes_per_second=_whole(row.download_speed),
-            seeders=_whole(row.seeds),
+            down_bytes_per_second=lenient.whole(row.download_speed),
+            seeders=lenient.whole(row.seeds),
             eta=_span(row.eta),
             files=_files(row.files) or None,
-            added_at=_moment(row.created_at),
+            added_at=lenient.moment(row.created_at),
             private=row.private if isinstance(row.private, bool) else None,
             reason=_REASONS.get(state),
         )
@@ -603,6 +601,7 @@ class TorBox:
                 request.operation,
                 error.message,
                 retry_after=rate.per / rate.calls,
+                is_ours=True,
             ) from None
 
     def _refusal(
@@ -617,7 +616,7 @@ class TorBox:
             kind,
             store=INFO.name,
             operation=request.operation,
-            message=(_text(text) or "").replace(call.key.reveal(), "***")[:200],
+            message=lenient.text(text).replace(call.key.reveal(), "***")[:200],
             provider_code=code,
             http_status=reply.status,
             retry_after=self._pause(kind, request, reply),
@@ -632,10 +631,20 @@ class TorBox:
 
 
 def _error(
-    kind: Kind, operation: str, message: str = "", *, retry_after: timedelta | None = None
+    kind: Kind,
+    operation: str,
+    message: str = "",
+    *,
+    retry_after: timedelta | None = None,
+    is_ours: bool = False,
 ) -> StoreError:
     return StoreError(
-        kind, store=INFO.name, operation=operation, message=message, retry_after=retry_after
+        kind,
+        store=INFO.name,
+        operation=operation,
+        message=message,
+        retry_after=retry_after,
+        is_ours=is_ours,
     )
 
 
@@ -689,7 +698,7 @@ def _kind_by_status(reply: Reply) -> Kind:
 def _read_reset(reply: Reply, now: datetime) -> timedelta | None:
     """Read when the limit is reset: seconds from now, or seconds of the epoch."""
     text = reply.headers.get("x-ratelimit-reset") or reply.headers.get("ratelimit-reset")
-    seconds = _number(text)
+    seconds = lenient.decimal(text)
     if seconds is None:
         return None
     if seconds > _EPOCH_NOT_DELTA:
@@ -707,7 +716,7 @@ def _removal(number: int, *, queued: bool) -> _Request:
 
 def _own_number(torrent_id: str, operation: str) -> int:
     """Read one of our ids; what cannot be one of TorBox is not there."""
-    number = _whole(torrent_id.removeprefix(_QUEUED))
+    number = lenient.whole(torrent_id.removeprefix(_QUEUED))
     if not number:
         raise _error(Kind.NOT_FOUND, operation)
     return number
@@ -743,7 +752,7 @@ def _state(row: _Row, raw_state: str, now: datetime) -> TorrentState:
     if row.download_finished is True:
         return TorrentState.EXPIRED if _is_gone(row, word, now) else TorrentState.PROCESSING
     if word.startswith("stalled") and row.active is False:
-        changed_at = _moment(row.updated_at) or _moment(row.created_at) or now
+        changed_at = lenient.moment(row.updated_at) or lenient.moment(row.created_at) or now
         return TorrentState.FAILED if now - changed_at > _GIVEN_UP_AFTER else state
     return state
 
@@ -752,7 +761,7 @@ def _is_gone(row: _Row, word: str, now: datetime) -> bool:
     """Tell whether the bytes were there once: an item outlives them in the list."""
     if row.cached is not False or row.active is True:
         return False
-    ends_at = _moment(row.expires_at)
+    ends_at = lenient.moment(row.expires_at)
     if ends_at is not None and ends_at <= now:
         return True
     return row.cached_at is not None and not word.startswith("uploading")
@@ -760,13 +769,13 @@ def _is_gone(row: _Row, word: str, now: datetime) -> bool:
 
 def _queued_torrent(row: _Row) -> StoredTorrent:
     return StoredTorrent(
-        id=f"{_QUEUED}{_whole(row.id)}",
+        id=f"{_QUEUED}{lenient.whole(row.id)}",
         info_hash=_hash(row.hash),
-        name=_text(row.name),
+        name=lenient.text(row.name) or None,
         size_bytes=None,
         state=TorrentState.QUEUED,
         raw_state="queued",
-        added_at=_moment(row.created_at),
+        added_at=lenient.moment(row.created_at),
     )
 
 
@@ -774,8 +783,8 @@ def _available(info_hash: str, row: _Cached) -> Availability:
     return Availability(
         info_hash=info_hash,
         state=CacheState.CACHED,
-        name=_text(row.name),
-        size_bytes=_whole(row.size),
+        name=lenient.text(row.name) or None,
+        size_bytes=lenient.whole(row.size),
         files=_files(row.files) or None,
     )
 
@@ -787,11 +796,14 @@ def _files(rows: Sequence[_File | None] | None) -> tuple[RemoteFile, ...]:
 
 
 def _file(row: _File) -> RemoteFile | None:
-    file_id, path = _whole(row.id), _text(row.name) or _text(row.short_name)
-    if file_id is None or path is None:
+    file_id, path = lenient.whole(row.id), lenient.text(row.name) or lenient.text(row.short_name)
+    if file_id is None or not path:
         return None
     return RemoteFile(
-        id=str(file_id), path=path, size_bytes=_whole(row.size), mime=_text(row.mimetype)
+        id=str(file_id),
+        path=path,
+        size_bytes=lenient.whole(row.size),
+        mime=lenient.text(row.mimetype) or None,
     )
 
 
@@ -801,37 +813,10 @@ def _tier(level: int, expires_at: datetime | None, now: datetime) -> Tier:
     return Tier.PREMIUM if level > 0 else Tier.FREE
 
 
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _whole(value: object) -> int | None:
-    """Read a count that a database can hold; None for anything else."""
-    if isinstance(value, str):
-        value = int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
-    elif isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        return None
-    return value if 0 <= value < 2**63 else None
-
-
 def _id(value: object) -> str | None:
     """Read the id of an item; 0 stands for an item that is not there."""
-    number = _whole(value)
+    number = lenient.whole(value)
     return str(number) if number else None
-
-
-def _text(value: object) -> str | None:
-    if not isinstance(value, str):
-        return None
-    return _CONTROL.sub("", value[:_LONGEST_TEXT]).strip() or None
 
 
 def _hash(value: object) -> str | None:
@@ -839,23 +824,12 @@ def _hash(value: object) -> str | None:
 
 
 def _share(value: object) -> float | None:
-    number = _number(value)
+    number = lenient.decimal(value)
     return None if number is None else min(max(number, 0.0), 1.0)
 
 
 def _span(value: object) -> timedelta | None:
-    seconds = _number(value)
+    seconds = lenient.decimal(value)
     if seconds is None or not 0 < seconds < _ENDLESS_SECONDS:
         return None
     return timedelta(seconds=seconds)
-
-
-def _moment(value: object) -> datetime | None:
-    """Read a date; one without an offset is UTC."""
-    if not isinstance(value, str):
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from starlette.responses import RedirectResponse, Response
@@ -100,6 +100,22 @@ async def test_unknown_title_is_none(bench: Bench, unknown_is_404: bool) -> None
     assert await bench.title(MediaId("tt", "tt9999999")) is None
 
 
+async def test_meta_of_null_is_none(bench: Bench) -> None:
+    bench.service.fault = lambda: faults.json(b'{"meta":null}')
+
+    assert await bench.title() is None
+
+
+@pytest.mark.parametrize("media", [FILM_ID, SHOW_ID], ids=["film", "series"])
+async def test_title_needs_a_name_only(bench: Bench, media: MediaId) -> None:
+    bench.service.metas = {media.key: {"name": "Bare"}}
+
+    title = await bench.title(media)
+
+    kind: Literal["movie", "series"] = "series" if media.is_episode else "movie"
+    assert title == Title(id=media.key, kind=kind, name="Bare", imdb_id=media.key)
+
+
 async def test_film_that_is_asked_for_as_a_series_is_none(bench: Bench) -> None:
     assert await bench.title(MediaId("tt", "tt1234567", 1, 1)) is None
 
@@ -120,7 +136,9 @@ async def test_other_ids_are_not_asked_for(bench: Bench, scheme: Any) -> None:
         ({"year": "2020-2024"}, (2020, 2024)),
         ({"year": "2020 – 2024"}, (2020, 2024)),
         ({"year": 2020}, (2020, None)),
+        ({"year": 2020.0}, (2020, None)),
         ({"year": None, "releaseInfo": "2019–2021"}, (2019, 2021)),
+        ({"year": None, "releaseInfo": 2019}, (2019, None)),
         ({"year": "", "releaseInfo": None, "released": "2018-05-05T00:00:00.000Z"}, (2018, None)),
         ({"year": "soon", "releaseInfo": [], "released": 5}, (None, None)),
     ],
@@ -211,6 +229,7 @@ async def test_anime_is_recognised(
         ([{"season": 1, "number": 9}], [Episode(1, 9)]),
         ([{"season": 1, "episode": 0, "number": 9}], [Episode(1, 0)]),
         ([{"season": "1", "episode": 2.0}], [Episode(1, 2)]),
+        ([{"season": "1.0", "number": " 2 "}], [Episode(1, 2)]),
         (
             [
                 {"season": 1, "episode": 1},
@@ -230,7 +249,7 @@ async def test_anime_is_recognised(
         (None, []),
     ],
     ids=[
-        "episode over number", "number alone", "episode zero", "other types", "doubles",
+        "episode over number", "number alone", "episode zero", "other types", "texts", "doubles",
         "first aired", "bad date", "too big", "negative", "incomplete", "no videos",
     ],
 )  # fmt: skip
@@ -256,6 +275,8 @@ async def test_episodes_are_read_from_any_form(
         ({"poster": 5}, "poster", None),
         ({"country": None}, "country", None),
         ({"name": " " + "n" * 5_000}, "name", "n" * 300),
+        ({"name": 1917}, "name", "1917"),
+        ({"name": "007"}, "name", "007"),
     ],
     ids=lambda value: str(value)[:40],
 )

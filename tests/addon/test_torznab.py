@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
+from structlog.testing import capture_logs
 
 from addon.media import Episode, MediaId, Title
 from addon.sources.base import Query
+from addon.sources.endpoint import own_hosts
 from addon.sources.torznab import Torznab
 from addon.torrent import Found
 from infra.clock import Deadline
@@ -142,6 +144,7 @@ async def test_only_what_is_declared_is_asked(
     bench: Bench, caps: Caps, query: Query, asked: list[dict[str, str]]
 ) -> None:
     bench.indexer.caps = caps
+    bench.indexer.entries = [Entry(NAME), Entry("Example.Show", season=2, episode=5, category=5000)]
 
     await bench.search(query)
 
@@ -259,6 +262,130 @@ async def test_indexer_without_caps_is_asked_by_text(bench: Bench, answer: Respo
     assert bench.indexer.searches()[0]["t"] == "search"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response("Not Found", 404),
+        Response("Method Not Allowed", 405),
+        Response("", 400),
+        Response("<html>broken</html>", 500),
+        Response("It works!"),
+        faults.HOSTILE["login page"](),
+        error(900, "Unknown function"),
+        error(900, "Unknown function", 500),
+        error(910, "Disabled"),
+        faults.xml("<caps/>"),
+        faults.xml("<caps><searching/></caps>"),
+        faults.xml('<caps><searching><search available="no"/></searching></caps>'),
+        faults.xml("<html><body/></html>"),
+    ],
+    ids=[
+        "404", "405", "400", "500", "no XML", "HTML", "error 900", "error 900 with 500",
+        "error 910", "empty caps", "no functions", "nothing available", "XHTML",
+    ],
+)  # fmt: skip
+async def test_indexer_whose_caps_tell_nothing_is_asked_by_text(
+    bench: Bench, answer: Response
+) -> None:
+    bench.indexer.no_caps = answer
+    bench.indexer.entries = films(1)
+
+    with capture_logs() as logs:
+        found = await bench.search()
+        await bench.search()
+
+    assert [one.by_id for one in found] == [False]
+    assert bench.indexer.searches()[0] == {"t": "search", "q": "Example Film 2021"}
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [
+        ("indexer_asked_by_text", "info")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Response("no", 401), "source_misconfigured"),
+        (Response("no", 403), "source_misconfigured"),
+        (error(100), "source_misconfigured"),
+        (error(101), "source_misconfigured"),
+        (error(102, "", 500), "source_misconfigured"),
+        (Response("slow down", 429), "rate_limited"),
+        (error(500, "Request limit reached"), "rate_limited"),
+        (Response("down", 503), "upstream_unavailable"),
+        (faults.huge(), "reply_invalid"),
+    ],
+    ids=["401", "403", "100", "101", "102", "429", "error 500", "503", "50 MiB"],
+)
+async def test_caps_that_are_refused_are_an_error(
+    bench: Bench, answer: Response, code: str
+) -> None:
+    bench.indexer.no_caps = answer
+
+    failure = await bench.failure()
+
+    assert failure.code == code
+    assert bench.indexer.searches() == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Response("no", 401), "source_misconfigured"),
+        (Response("no", 403), "source_misconfigured"),
+        (Response("no", 404), "source_misconfigured"),
+        (Response("broken", 500), "upstream_unavailable"),
+        (Response("It works!"), "reply_invalid"),
+        (faults.HOSTILE["login page"](), "source_misconfigured"),
+        (faults.xml("<html><body/></html>"), "source_misconfigured"),
+    ],
+    ids=["401", "403", "404", "500", "no XML", "HTML", "XHTML"],
+)
+async def test_indexer_without_caps_that_refuses_a_search_is_an_error(
+    bench: Bench, answer: Response, code: str
+) -> None:
+    bench.indexer.no_caps = Response("Not Found", 404)
+    bench.indexer.spares_caps = True
+    bench.indexer.fault = lambda: answer
+
+    failure = await bench.failure()
+
+    assert failure.code == code
+
+
+async def test_indexer_without_caps_that_refuses_text_is_not_asked_twice(bench: Bench) -> None:
+    bench.indexer.no_caps = Response("Not Found", 404)
+    bench.indexer.spares_caps = True
+    bench.indexer.fault = lambda: error(202, "No such function")
+
+    failure = await bench.failure()
+
+    assert failure.code == "query_refused"
+    assert len(bench.indexer.requests) == 2
+
+
+async def test_caps_are_asked_again_after_a_text_search_that_failed(bench: Bench) -> None:
+    bench.indexer.entries = films(1)
+    bench.indexer.fault = lambda: Response("starting", 500)
+    await bench.failure()
+    bench.indexer.fault = None
+
+    found = await bench.search()
+
+    assert [one.by_id for one in found] == [True]
+
+
+async def test_missing_caps_are_asked_for_again_after_an_hour(bench: Bench) -> None:
+    bench.indexer.entries = films(1)
+    bench.indexer.no_caps = Response("starting", 500)
+    await bench.search()
+    bench.indexer.no_caps = None
+    bench.clock.advance(timedelta(hours=1, seconds=1))
+
+    found = await bench.search()
+
+    assert [one.by_id for one in found] == [True]
+
+
 async def test_caps_are_asked_again_after_half_a_day(bench: Bench) -> None:
     await bench.search()
     bench.clock.advance(timedelta(hours=12, seconds=1))
@@ -317,6 +444,123 @@ async def test_refused_query_without_a_name_stays_an_error(bench: Bench) -> None
     failure = await bench.failure(Query(FILM.media, None))
 
     assert failure.code == "query_refused"
+
+
+# --- an id that the indexer does not know
+
+
+async def test_id_search_that_finds_nothing_is_followed_by_a_text_search(bench: Bench) -> None:
+    bench.indexer.entries = [Entry(NAME, imdb="")]
+
+    found = await bench.search()
+
+    assert [(one.name, one.by_id) for one in found] == [(NAME, False)]
+    assert bench.indexer.searches() == [
+        {"t": "movie", "imdbid": "1234567"},
+        {"t": "search", "q": "Example Film 2021"},
+    ]
+
+
+async def test_text_search_after_an_id_search_asks_nothing_twice(bench: Bench) -> None:
+    await bench.search(ANIME)
+
+    texts = [search["q"] for search in bench.indexer.searches() if "q" in search]
+    assert sorted(texts) == ["Example Anime 17", "Example Anime S02", "Example Anime S02E05"]
+
+
+@pytest.mark.parametrize(
+    ("caps", "query"),
+    [(Caps(search="", movie_search="imdbid"), FILM), (Caps(), Query(FILM.media, None))],
+    ids=["takes no text", "no name"],
+)
+async def test_nothing_by_id_and_no_text_search_is_an_empty_answer(
+    bench: Bench, caps: Caps, query: Query
+) -> None:
+    bench.indexer.caps = caps
+
+    found = await bench.search(query)
+
+    assert found == []
+    assert bench.indexer.searches() == [{"t": "movie", "imdbid": "1234567"}]
+
+
+async def test_text_search_after_an_id_search_costs_no_more_than_its_time(bench: Bench) -> None:
+    bench.indexer.spares_caps = True
+    bench.indexer.spared = 1
+    bench.indexer.fault = faults.Hang
+    deadline = Deadline.after(0.5)
+
+    found = await bench.source.search(FILM, deadline)
+
+    assert list(found) == []
+    assert deadline.left > 0
+
+
+async def test_limit_on_the_text_search_after_an_id_search_is_told(bench: Bench) -> None:
+    bench.indexer.spares_caps = True
+    bench.indexer.spared = 1
+    bench.indexer.fault = lambda: Response("slow down", 429)
+
+    failure = await bench.failure()
+
+    assert failure.code == "rate_limited"
+
+
+# --- redirects
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("redirects", [1, 3])
+async def test_redirects_of_the_endpoint_are_followed(
+    bench: Bench, status: int, redirects: int
+) -> None:
+    bench.indexer.entries = films(1)
+    bench.indexer.redirects = redirects
+    bench.indexer.redirect_status = status
+
+    found = await bench.search()
+
+    assert [one.by_id for one in found] == [True]
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("http://indexer.lan:9117/api", {("indexer.lan", 9117), ("indexer.lan", 443)}),
+        ("http://INDEXER.lan/api", {("indexer.lan", 80), ("indexer.lan", 443)}),
+        ("https://192.168.0.2/api", {("192.168.0.2", 443)}),
+    ],
+)
+def test_configured_host_may_lead_to_itself_only(url: str, hosts: set[tuple[str, int]]) -> None:
+    assert own_hosts(url) == hosts
+
+
+async def test_fourth_redirect_is_not_followed(bench: Bench) -> None:
+    bench.indexer.redirects = 4
+
+    failure = await bench.failure()
+
+    assert failure.code == "upstream_unavailable"
+    assert bench.indexer.requests == []
+
+
+async def test_redirect_to_another_private_host_is_refused(bench: Bench) -> None:
+    other = TorznabSimulator(films(1))
+    async with serve(other.app) as inside:
+        bench.indexer.fault = lambda: RedirectResponse(f"{inside}/api?t=caps&apikey={KEY}")
+
+        failure = await bench.failure()
+
+    assert failure.code == "upstream_unavailable"
+    assert other.requests == []
+
+
+async def test_redirect_to_a_login_page_is_misconfigured(bench: Bench) -> None:
+    bench.indexer.fault = lambda: RedirectResponse("/login", 302)
+
+    failure = await bench.failure()
+
+    assert failure.code == "source_misconfigured"
 
 
 # --- paging
@@ -431,9 +675,49 @@ async def test_attributes_of_newznab_are_read_as_well(bench: Bench) -> None:
     assert [one.seeders for one in found] == [41]
 
 
+@pytest.mark.parametrize(
+    ("size", "size_bytes"),
+    [
+        (None, None),
+        ("", None),
+        ("unknown", None),
+        ("-1", None),
+        ("1234.0", 1_234),
+        ("1.4 GB", int(1.4 * 1024**3)),
+        ("700 MiB", 700 * 1024**2),
+        ("1,234,567", 1_234_567),
+    ],
+)
+@pytest.mark.parametrize("place", ["attr", "magneturl", "link"])
+async def test_torrent_counts_whatever_its_size_looks_like(
+    bench: Bench, place: HashIn, size: str | None, size_bytes: int | None
+) -> None:
+    bench.indexer.entries = [Entry(NAME, size_bytes=size, hash_in=place)]
+
+    found = await bench.search()
+
+    assert [(one.name, one.size_bytes) for one in found] == [(NAME, size_bytes)]
+
+
+async def test_size_may_stand_in_an_attribute(bench: Bench) -> None:
+    bench.indexer.entries = [Entry(NAME, size_bytes=None, extra={"size": "1.5 GiB"})]
+
+    found = await bench.search()
+
+    assert [one.size_bytes for one in found] == [int(1.5 * 1024**3)]
+
+
+async def test_link_of_an_entry_without_a_size_is_followed(bench: Bench) -> None:
+    bench.indexer.entries = [Entry(NAME, size_bytes=None, hash_in="redirect")]
+
+    found = await bench.search()
+
+    assert [one.info_hash for one in found] == [bench.indexer.entries[0].hash]
+
+
 async def test_unknown_is_not_zero(bench: Bench) -> None:
     bench.indexer.entries = [
-        Entry(NAME, seeders=None, size_bytes=None, extra={"grabs": "3"}),
+        Entry(NAME, seeders=None, size_bytes=None),
         Entry(f"{NAME}2", seeders=0, size_bytes=1),
     ]
 
@@ -481,7 +765,7 @@ async def test_private_torrents_are_told_apart(
 @pytest.mark.parametrize(
     "entry",
     [
-        Entry(NAME, size_bytes=None),
+        Entry(NAME, "none", size_bytes=None, no_link=True),
         Entry("Invalid Magnet"),
         Entry(" "),
         Entry(NAME, "not a hash", link="ftp://site.example/file"),

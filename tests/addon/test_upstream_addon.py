@@ -1,10 +1,13 @@
 """What is read from the streams of other addons."""
 
-from collections.abc import AsyncIterator
+import base64
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from starlette.responses import RedirectResponse, Response
 
 from addon.media import MediaId
 from addon.sources.base import Query
@@ -228,6 +231,10 @@ async def test_stream_without_a_torrent_costs_nothing_but_itself(
             {"behaviorHints": {"filename": "Name.mkv", "videoSize": 12.0}},
             TorrentFile("Name.mkv", 12),
         ),
+        (
+            {"behaviorHints": {"filename": "Name.mkv", "videoSize": "1.5 GB"}},
+            TorrentFile("Name.mkv", int(1.5 * GIB)),
+        ),
         ({"behaviorHints": {"filename": "Name.mkv", "videoSize": -1}}, TorrentFile("Name.mkv")),
         ({"behaviorHints": {"filename": "Name.mkv", "videoSize": 2**70}}, TorrentFile("Name.mkv")),
         ({"behaviorHints": {"filename": "Name.mkv", "videoSize": [1]}}, TorrentFile("Name.mkv")),
@@ -253,7 +260,8 @@ async def test_sloppy_fields_are_checked_one_by_one(
         ("💾 1,5 GiB", int(1.5 * GIB)),
         ("💾 2 TB", 2 * 1024**4),
         ("💾 12 B", 12),
-        ("💾 999999999 TB", 2**63 - 1),
+        ("💾 1,234 MB", 1_234 * 1024**2),
+        ("💾 999999999 TB", None),
         ("💾 unknown", None),
         ("1.5 GB", None),
     ],
@@ -311,6 +319,17 @@ async def test_error_beside_torrents_does_not_hide_them(bench: Bench) -> None:
     assert len(found) == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [HASH.upper(), base64.b32encode(bytes.fromhex(HASH)).decode(), f" {HASH} "],
+    ids=["upper case", "base32", "blanks"],
+)
+async def test_hash_is_normalised(bench: Bench, text: str) -> None:
+    found = await bench.search({"infoHash": text, "title": "Example.Film.2021"})
+
+    assert [(one.info_hash, one.name) for one in found] == [(HASH, "Example.Film.2021")]
+
+
 @pytest.mark.parametrize("body", [b"{}", b'{"streams":null}', b'{"streams":[]}'])
 async def test_no_streams_is_an_empty_answer(bench: Bench, body: bytes) -> None:
     bench.addon.fault = lambda: faults.json(body)
@@ -320,19 +339,87 @@ async def test_no_streams_is_an_empty_answer(bench: Bench, body: bytes) -> None:
     assert found == []
 
 
-async def test_id_of_a_kind_that_the_addon_does_not_serve_is_an_empty_answer(
-    bench: Bench,
+@pytest.mark.parametrize(
+    "body", ["Not Found", "<!DOCTYPE html><pre>Cannot GET /stream</pre>"], ids=["text", "page"]
+)
+@pytest.mark.parametrize("media", [FILM.media, MediaId("mal", "5", None, 1)], ids=str)
+async def test_id_that_the_addon_does_not_serve_is_an_empty_answer(
+    bench: Bench, media: MediaId, body: str
 ) -> None:
-    found = await bench.search(query=Query(MediaId("mal", "5", None, 1), None))
+    bench.addon.fault = lambda: Response(body, 404)
+
+    found = await bench.search(query=Query(media, None))
 
     assert found == []
 
 
-async def test_wrong_config_is_misconfigured(bench: Bench, clock: FakeClock) -> None:
-    base = bench.source._base.reveal().replace("two", "three")
-    source = UpstreamAddon(bench.source._http, clock, "example", Secret(base))
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda: Response("no", 401),
+        lambda: Response("no", 403),
+        lambda: Response("gone", 410),
+        faults.HOSTILE["login page"],
+        lambda: Response("  <HTML>", media_type="text/plain"),
+        lambda: Response("Please sign in", media_type="text/html"),
+        lambda: RedirectResponse("/login", 302),
+    ],
+    ids=[
+        "401",
+        "403",
+        "410",
+        "page",
+        "page without a type",
+        "page by its type",
+        "redirect to a login",
+    ],
+)
+async def test_wrong_url_or_config_is_misconfigured(
+    bench: Bench, fault: Callable[[], Response]
+) -> None:
+    bench.addon.fault = fault
 
     with pytest.raises(UpstreamError) as caught:
-        await source.search(EPISODE, Deadline.after(5))
+        await bench.search(query=EPISODE)
 
     assert caught.value.code == "source_misconfigured"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [lambda: Response("<html>Bad gateway</html>", 502), lambda: faults.json(b'{"streams":5}')],
+    ids=["page of a gateway", "another shape"],
+)
+async def test_passing_failure_is_not_misconfigured(
+    bench: Bench, fault: Callable[[], Response]
+) -> None:
+    bench.addon.fault = fault
+
+    with pytest.raises(UpstreamError) as caught:
+        await bench.search()
+
+    assert caught.value.code in {"upstream_unavailable", "reply_invalid"}
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("redirects", [1, 3])
+async def test_redirects_are_followed(bench: Bench, status: int, redirects: int) -> None:
+    bench.addon.redirects = redirects
+    bench.addon.redirect_status = status
+
+    found = await bench.search(torrentio(HASH, "Name"))
+
+    assert [one.info_hash for one in found] == [HASH]
+
+
+async def test_redirect_to_another_private_host_is_refused(bench: Bench) -> None:
+    other = UpstreamAddonSimulator({"tt1234567": [torrentio(HASH, "Name")]})
+    async with serve(other.app) as inside:
+        onward = f"{inside}/{quote(CONFIG)}/stream/movie/tt1234567.json"
+        bench.addon.fault = lambda: RedirectResponse(onward)
+
+        with pytest.raises(UpstreamError) as caught:
+            await bench.search()
+
+    assert caught.value.code == "upstream_unavailable"
+    assert other.requests == []

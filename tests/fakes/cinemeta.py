@@ -87,6 +87,6 @@ class CinemetaSimulator:
         meta = self.metas.get(name.removesuffix(".json"))
         if meta is None:
             return Response("Not Found", 404) if self.unknown_is_404 else json(b'{"meta":{}}')
-        if meta["type"] != kind:
+        if meta.get("type", kind) != kind:
             return Response("Not Found", 404)
         return json(msgspec.json.encode({"meta": meta}))

@@ -18,7 +18,9 @@ async def serve(app: ASGIApp, *, grace_seconds: float = 1.0, port: int = 0) -> A
     Requests that still run when the block ends get `grace_seconds`, then they are cancelled.
     uvicorn's own `serve` is not used: it takes over signals and sleeps 0.1 s on its way out.
     """
-    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none")
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, proxy_headers=False, ws="none"
+    )  # fmt: skip
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)

@@ -1,7 +1,7 @@
 """A simulated Torznab indexer that is as strict as the strictest real ones.
 
 An episode search hides season packs, an id beside a text must match as well, `tt` before an IMDb
-id is refused, and so is what the caps do not declare.
+id is refused, and so is what the caps do not declare. Switches make it as lax as the laxest.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from addon.torrent import Magnet
-from tests.fakes.faults import xml
+from tests.fakes.faults import HOSTILE, xml
 
 KEY = "torznab-key-0123456789"
 
@@ -35,12 +35,13 @@ class Entry:
     """A torrent that an indexer lists.
 
     `hash_in` says where its hash is to be found: in an attribute, in a magnet somewhere, or
-    behind a link that redirects to a magnet (`redirect`) or serves a .torrent (`file`).
+    behind a link that redirects to a magnet (`redirect`) or serves a .torrent (`file`); `no_link`
+    leaves out the link. A size that is a text is written as it stands.
     """
 
     name: str
     info_hash: str = ""
-    size_bytes: int | None = 2_000_000_000
+    size_bytes: int | str | None = 2_000_000_000
     seeders: int | None = 12
     hash_in: HashIn = "attr"
     kind: str | None = None
@@ -50,6 +51,7 @@ class Entry:
     category: int = 2000
     torrent: bytes = b""
     link: str = ""
+    no_link: bool = False
     extra: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -82,6 +84,7 @@ class TorznabSimulator:
         obeys: parameters that it takes though it declares them, or not; None: as declared.
         prefix: of the attributes' namespace.
         no_caps: what it answers instead of caps, if it knows none.
+        redirects: how often it redirects before it answers, with `redirect_status`.
     """
 
     entries: Sequence[Entry] = ()
@@ -96,13 +99,20 @@ class TorznabSimulator:
     prefix: Literal["torznab", "newznab"] = "torznab"
     needs_key: bool = True
     no_caps: Response | None = None
+    redirects: int = 0
+    redirect_status: int = 307
     requests: list[dict[str, str]] = field(default_factory=list)
     downloads: list[str] = field(default_factory=list)
 
     @property
     def app(self) -> Starlette:
         return Starlette(
-            routes=[Route("/api", self._answer), Route("/dl/{number:int}", self._download)]
+            routes=[
+                Route("/api", self._answer),
+                Route("/{hops:int}/api", self._answer),
+                Route("/login", _sign_in),
+                Route("/dl/{number:int}", self._download),
+            ]
         )
 
     def asked(self, function: str) -> list[dict[str, str]]:
@@ -119,6 +129,10 @@ class TorznabSimulator:
         ]
 
     async def _answer(self, request: Request) -> Response:
+        hops = request.path_params.get("hops", 0)
+        if hops < self.redirects:
+            onward = f"/{hops + 1}/api?{request.url.query}"
+            return RedirectResponse(onward, self.redirect_status)
         asked = dict(request.query_params)
         self.requests.append(asked)
         if self.fault is not None and not (asked.get("t") == "caps" and self.spares_caps):
@@ -174,7 +188,9 @@ class TorznabSimulator:
             attributes["magneturl"] = entry.magnet
         guid = entry.magnet if entry.hash_in == "guid" else f"https://site.example/t/{number}"
         link = entry.magnet if entry.hash_in == "link" else link
+        link = "" if entry.no_link else link
         enclosed = entry.magnet if entry.hash_in == "enclosure" else link
+        length = entry.size_bytes if isinstance(entry.size_bytes, int) else 0
         size = "" if entry.size_bytes is None else f"<size>{entry.size_bytes}</size>"
         kind = "" if entry.kind is None else f"<type>{entry.kind}</type>"
         told = "".join(
@@ -184,7 +200,7 @@ class TorznabSimulator:
         return (
             f"<item><title>{escape(entry.name)}</title><guid>{escape(guid)}</guid>{size}{kind}"
             f"<link>{escape(link)}</link><category>{entry.category}</category>"
-            f'<enclosure url={quoteattr(enclosed)} length="{entry.size_bytes or 0}"'
+            f'<enclosure url={quoteattr(enclosed)} length="{length}"'
             f' type="application/x-bittorrent"/>{told}</item>'
         )
 
@@ -196,6 +212,10 @@ class TorznabSimulator:
         if entry.hash_in == "file":
             return Response(entry.torrent, media_type="application/x-bittorrent")
         return Response("No such download", 404)
+
+
+async def _sign_in(_: Request) -> Response:
+    return HOSTILE["login page"]()
 
 
 def error(

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from tests.fakes.faults import json
+from tests.fakes.faults import HOSTILE, json
 
 CONFIG = "providers=one,two|debridkey=upstream-secret-0123456789"
 
@@ -26,23 +27,35 @@ class UpstreamAddonSimulator:
     Attributes:
         fault: makes the answer instead of the streams.
         schemes: beginnings of ids that it serves; the others are 404, too.
+        redirects: how often it redirects before it answers, with `redirect_status`.
         requests: the raw paths, as they came in.
     """
 
     streams: Mapping[str, Sequence[object]] = field(default_factory=dict)
     fault: Callable[[], Response] | None = None
     schemes: tuple[str, ...] = ("tt", "kitsu:")
+    redirects: int = 0
+    redirect_status: int = 307
     requests: list[str] = field(default_factory=list)
 
     @property
     def app(self) -> Starlette:
-        return Starlette(routes=[Route("/{rest:path}", self._answer)])
+        return Starlette(
+            routes=[
+                Route("/login", _sign_in),
+                Route("/hop/{hops:int}/{rest:path}", self._answer),
+                Route("/{rest:path}", self._answer),
+            ]
+        )
 
     async def _answer(self, request: Request) -> Response:
         self.requests.append(request.scope["raw_path"].decode())
         if self.fault is not None:
             return self.fault()
-        config, _, resource = request.scope["path"].removeprefix("/").partition("/")
+        hops, path = request.path_params.get("hops", 0), request.path_params["rest"]
+        if hops < self.redirects:
+            return RedirectResponse(f"/hop/{hops + 1}/{quote(path)}", self.redirect_status)
+        config, _, resource = path.partition("/")
         kind, _, rest = resource.removeprefix("stream/").partition("/")
         media = rest.removesuffix(".json")
         is_known = config == CONFIG and kind in {"movie", "series"} and rest.endswith(".json")
@@ -52,6 +65,10 @@ class UpstreamAddonSimulator:
             return Response("Not Found", 404)
         streams = self.streams.get(media)
         return json(msgspec.json.encode({"streams": streams, "cacheMaxAge": 3600}))
+
+
+async def _sign_in(_: Request) -> Response:
+    return HOSTILE["login page"]()
 
 
 def torrentio(
