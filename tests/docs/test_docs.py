@@ -7,9 +7,11 @@ import click
 import pytest
 
 from addon.cli import main
+from addon.pages import BELOW_ADDON, PAGES
 from addon.routes import ROUTES
 from addon.stores import STORES
 from addon.stores.base import Offer
+from chillproxy.api import ROUTES as POOL_ROUTES
 
 _ROOT = Path(__file__).parent.parent.parent
 _README = (_ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,11 +40,15 @@ def test_readme_names_every_command_and_no_other() -> None:
 
 
 def test_docs_name_every_route_and_no_other() -> None:
-    paths = {route.path.replace(":path", "") for route in ROUTES}
+    offered = {
+        f"{method} {route.path.replace(':path', '')}"
+        for route in [*ROUTES, *BELOW_ADDON, *PAGES, *POOL_ROUTES]
+        for method in (route.methods or set()) - {"HEAD", "OPTIONS"}
+    }
 
-    named = set(re.findall(r"^\| `GET ([^`]+)`", _HTTP, re.MULTILINE))
+    named = set(re.findall(r"^\| `((?:GET|POST|PUT|PATCH|DELETE) [^`]+)`", _HTTP, re.MULTILINE))
 
-    assert named == paths
+    assert named == offered
 
 
 @pytest.mark.parametrize("offer", STORES, ids=lambda offer: offer.info.name)
