@@ -21,16 +21,20 @@ from addon.index.searches import Searches
 from addon.index.titles import Titles
 from addon.index.torrents import Torrents
 from addon.key_pool.embedded import EmbeddedKeyPool
+from addon.key_pool.remote import RemoteKeyPool
 from addon.metadata.cinemeta import Cinemeta
+from addon.metrics import MeteredStore, Metrics
+from addon.pages import BELOW_ADDON, PAGES
 from addon.play_token import PlayTokens
 from addon.playback.resolve import Playback
 from addon.routes import ROUTES
 from addon.routes.play import clip_instead
 from addon.routes.stremio import entry_instead
+from addon.saved_configs import ConfigReader, EditAttempts, SavedConfigs
 from addon.search.cache_check import CacheChecks
 from addon.search.search import Search
 from addon.search.title_lookup import TitleLookup
-from addon.services import Services, State
+from addon.services import DemoSwitch, Services, State
 from addon.sources.base import Source
 from addon.sources.torznab import Torznab
 from addon.sources.upstream_addon import UpstreamAddon
@@ -38,6 +42,9 @@ from addon.stores import STORES, demo
 from addon.stores.base import Offer, Rate, Store, StoreParts
 from addon.streams.assemble import StreamLists
 from addon.urls import Urls
+from chillproxy.api import ROUTES as POOL_ROUTES
+from chillproxy.api.bearer import Bearer, Gate
+from chillproxy.api.state import PoolState
 from chillproxy.pool import Pool
 from infra.clock import Clock, SystemClock
 from infra.db import Database
@@ -46,7 +53,8 @@ from infra.http_client import HttpClient, is_public_address
 from infra.keyring import KeyRing
 from infra.limits import Budget, RateLimit
 from infra.migrate import migrate
-from infra.secret import Redactor
+from infra.scrypt import Scrypt
+from infra.secret import Redactor, Secret
 from infra.setting_values import RingKey
 from infra.settings import Settings
 from infra.spool import Spool
@@ -55,6 +63,9 @@ from infra.web import EXCEPTION_HANDLERS, Edge, Prefix
 
 _PARTITIONS_EVERY_SECONDS = 6 * 3600.0
 _MINUTE = timedelta(minutes=1)
+# Open requests have had ten seconds by then, and the whole end must take no more than twenty.
+_FLUSH_AT_END = timedelta(seconds=6)
+_SAVES_PER_NETWORK = 30  # an hour
 
 
 def _silent(_: str) -> None:
@@ -69,6 +80,7 @@ class Parts:
     redactor: Redactor = field(default_factory=Redactor)
     say: Callable[[str], None] = _silent
     on_ready: Callable[["Ready"], None] = lambda _: None
+    is_stopping: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +100,19 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
     """
     parts = parts or Parts()
     urls = Urls(settings.base_url)
+    routes = [*BELOW_ADDON, *ROUTES, *PAGES, *(POOL_ROUTES if settings.is_embedded_pool else [])]
+    metrics = Metrics.make(
+        routes=[route.path for route in routes],
+        stores=[offer.info.name for offer in STORES],
+    )
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[State]:
+    async def lifespan(_: Starlette) -> AsyncIterator[Mapping[str, object]]:
         async with AsyncExitStack() as stack:
-            yield {"services": await _open(stack, settings, urls, parts)}
+            yield await _open(stack, settings, urls, parts, metrics)
 
     app = Starlette(
-        routes=ROUTES,
+        routes=routes,
         middleware=[
             Middleware(Prefix, prefix=urls.prefix),
             Middleware(
@@ -104,6 +121,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
                     "/stremio/torz/": entry_instead(urls, settings.addon_name),
                     "/stremio/play/": clip_instead(urls),
                 },
+                observe=metrics.requests.add_request,
             ),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -113,30 +131,46 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
     return app
 
 
-async def _open(stack: AsyncExitStack, settings: Settings, urls: Urls, parts: Parts) -> Services:
+async def _open(
+    stack: AsyncExitStack, settings: Settings, urls: Urls, parts: Parts, metrics: Metrics
+) -> Mapping[str, object]:
+    """Open everything and return the state that routes are given."""
     for secret in settings.all_secrets():
-        parts.redactor.learn(secret)
+        parts.redactor.learn(secret, lasting=True)
     clock = parts.clock
     database = await open_database(stack, settings, parts.say)
-    background = await stack.enter_async_context(Background())
+    background = await stack.enter_async_context(Background(metrics.background_failures.add))
     http = await stack.enter_async_context(HttpClient.open())
     ring = keyring(settings.app_secret)
     torrents, titles = Torrents(database), Titles(database)
     availability = Availability(database, clock)
 
-    pool = Pool.over(database, keyring(settings.pool_kek), clock, parts.redactor)
-    await pool.usage.keep_partitions(settings.usage_retention_days)
-    background.supervise("partitions", lambda: _keep_partitions(pool, settings), clock)
-    key_pool = EmbeddedKeyPool(pool)
+    switch = DemoSwitch(is_on=False)
+    pool_state: Mapping[str, object] = {}
+    demo_auth = None
+    if settings.is_embedded_pool:
+        pool = Pool.over(database, keyring(settings.pool_kek), clock, parts.redactor)
+        await pool.usage.keep_partitions(settings.usage_retention_days)
+        background.supervise("partitions", lambda: _keep_partitions(pool, settings), clock)
+        form = DemoForm(database, pool, torrents, titles, ring, settings.demo)
+        switch.is_on = await form.follow_pool()
+        background.supervise(
+            "demo form", lambda: _follow_pool(pool, form, switch), clock, longest_wait=1.0
+        )
+        demo_auth = str(form.auth) if switch.is_on else None
+        pool_state = PoolState(pool=pool, gate=_gate(settings))
+        key_pool: EmbeddedKeyPool | RemoteKeyPool = EmbeddedKeyPool(pool)
+    else:
+        key_pool = _remote_pool(settings, http, clock)
     background.supervise("pool changes", key_pool.watch, clock, longest_wait=1.0)
-    form = DemoForm(database, pool, torrents, titles, ring, settings.demo)
-    demo_is_on = await form.follow_pool()
-    background.supervise("demo form", lambda: _follow_pool(pool, form), clock, longest_wait=1.0)
 
-    grants = Grants(key_pool, clock, settings.pool_timeout)
+    grants = Grants(key_pool, clock, settings.pool_timeout, metrics.pool_asks)
     accounts = Accounts(
         grants if settings.enable_chillstreams_auth else None,
-        _stores(settings, urls, http, clock),
+        {
+            code: MeteredStore(store, metrics.store_calls)
+            for code, store in _stores(settings, urls, http, clock).items()
+        },
         parts.redactor,
         settings.own_tokens,
     )
@@ -144,8 +178,11 @@ async def _open(stack: AsyncExitStack, settings: Settings, urls: Urls, parts: Pa
         Spool.open(
             settings.data_dir / "usage", clock=clock, ship=UsageShipper(key_pool),
             fsync_every=timedelta(milliseconds=settings.usage_fsync_ms),
+            flush_at_end=_FLUSH_AT_END,
         )
     )  # fmt: skip
+    metrics.watch_spool(spool, clock)
+    metrics.watch_database(database)
     usage = UsageLog(spool, clock)
     search = Search(
         torrents,
@@ -154,10 +191,12 @@ async def _open(stack: AsyncExitStack, settings: Settings, urls: Urls, parts: Pa
         _sources(settings, http, clock),
         background,
         clock,
+        metrics.searches,
     )
     tokens = PlayTokens(ring)
-    parts.on_ready(Ready(urls, str(form.auth) if demo_is_on else None))
-    return Services(
+    saved_configs = SavedConfigs(database, ring, clock, background)
+    parts.on_ready(Ready(urls, demo_auth))
+    services = Services(
         settings=settings,
         urls=urls,
         database=database,
@@ -171,6 +210,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, urls: Urls, parts: Pa
             usage,
             urls,
             settings.addon_name,
+            metrics.lists,
         ),
         playback=Playback(
             accounts,
@@ -179,14 +219,39 @@ async def _open(stack: AsyncExitStack, settings: Settings, urls: Urls, parts: Pa
             Items(database),
             usage,
             parts.redactor,
+            background,
             clock,
+            metrics.plays,
             plain_stores=_plain_stores(settings),
         ),
         tokens=tokens,
+        configs=ConfigReader(saved_configs),
+        saved_configs=saved_configs,
+        edit_attempts=EditAttempts(clock),
+        passwords=Scrypt(),
+        demo=switch,
         spool=spool,
         lists_per_user=RateLimit(clock, settings.lists_per_user, _MINUTE),
         lists_per_network=RateLimit(clock, settings.lists_per_network, _MINUTE),
+        metrics=metrics.registry,
+        is_stopping=parts.is_stopping,
+        saves_per_network=RateLimit(clock, _SAVES_PER_NETWORK, timedelta(hours=1)),
     )
+    return {**pool_state, **State(services=services)}
+
+
+def _gate(settings: Settings) -> Gate:
+    return Gate(
+        [Bearer.of(key.secret, key.scopes) for key in settings.chillstreams_api_key],
+        settings.internal_api_networks,
+        settings.trusted_proxies,
+    )
+
+
+def _remote_pool(settings: Settings, http: HttpClient, clock: Clock) -> RemoteKeyPool:
+    keys = settings.chillstreams_api_key
+    bearer = keys[0].secret if keys else Secret("")
+    return RemoteKeyPool(http, clock, settings.chillstreams_api_url or "", bearer)
 
 
 async def open_database(
@@ -265,8 +330,8 @@ async def _keep_partitions(pool: Pool, settings: Settings) -> None:
         await pool.usage.keep_partitions(settings.usage_retention_days)
 
 
-async def _follow_pool(pool: Pool, form: DemoForm) -> None:
+async def _follow_pool(pool: Pool, form: DemoForm, switch: DemoSwitch) -> None:
     epoch = await pool.epoch()
     while True:
-        await form.follow_pool()
+        switch.is_on = await form.follow_pool()
         epoch = await pool.next_epoch(epoch)

@@ -1,10 +1,10 @@
-"""Errors of the addon: what a store says, in one vocabulary, and a play that leads nowhere."""
+"""What debrid stores say when they refuse or fail, in one vocabulary."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from infra.errors import AppError, UpstreamError
+from infra.errors import UpstreamError
 
 
 class Kind(StrEnum):
@@ -24,6 +24,7 @@ class Kind(StrEnum):
     NOT_FOUND = "not_found"
     NOT_READY = "not_ready"
     FILE_GONE = "file_gone"
+    FILE_MISSING = "file_missing"
     HOSTER_DOWN = "hoster_down"
     SERVICE_UNAVAILABLE = "service_unavailable"
     UNSUPPORTED = "unsupported"
@@ -72,6 +73,7 @@ _MEANING: dict[Kind, _Meaning] = {
     Kind.NOT_FOUND: _Meaning(Scope.ITEM, Retry.NEVER),
     Kind.NOT_READY: _Meaning(Scope.ITEM, Retry.BACKOFF),
     Kind.FILE_GONE: _Meaning(Scope.ITEM, Retry.NEVER),
+    Kind.FILE_MISSING: _Meaning(Scope.ITEM, Retry.NEVER),
     Kind.HOSTER_DOWN: _Meaning(Scope.ITEM, Retry.BACKOFF),
     Kind.SERVICE_UNAVAILABLE: _Meaning(Scope.SERVICE, Retry.BACKOFF),
     Kind.UNSUPPORTED: _Meaning(Scope.REQUEST, Retry.NEVER),
@@ -85,7 +87,8 @@ class StoreError(UpstreamError):
     """A debrid store refused or failed.
 
     Decisions look at `kind`, `scope` and `retry`, never at the text. `message` is what the store
-    said, without its URL; it is for the log.
+    said, without its URL; it is for the log. `is_ours`: our own call budget said no, the store was
+    not asked, so nothing is wrong with the key.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class StoreError(UpstreamError):
         provider_code: str | None = None,
         http_status: int | None = None,
         retry_after: timedelta | None = None,
+        is_ours: bool = False,
     ) -> None:
         super().__init__(
             f"{store} {operation}: {kind}{': ' + message if message else ''}",
@@ -111,10 +115,4 @@ class StoreError(UpstreamError):
         self.operation = operation
         self.provider_code = provider_code
         self.http_status = http_status
-
-
-class NothingPlayable(AppError):
-    """Nothing can be played; `code` is a row of the table in `addon/playback/notice.py`."""
-
-    code = "no_match"
-    status = 404
+        self.is_ours = is_ours

@@ -75,6 +75,7 @@ class _Start:
 
     say: Callable[[str], None]
     ready: Ready | None = None
+    is_stopping: bool = False
 
     def on_ready(self, ready: Ready) -> None:
         self.ready = ready
@@ -82,6 +83,9 @@ class _Start:
     def on_listening(self, _: Listening) -> None:
         if self.ready is not None:
             self.say(banner(self.ready))
+
+    def on_stopping(self) -> None:
+        self.is_stopping = True
 
 
 @dataclass(slots=True)
@@ -124,7 +128,7 @@ def prepare() -> Prepared:
     settings = with_generated_secrets(settings, settings.data_dir)
     redactor = Redactor()
     for secret in settings.all_secrets():
-        redactor.learn(secret)
+        redactor.learn(secret, lasting=True)
     style = settings.log_format
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "json"
@@ -139,8 +143,6 @@ def serve(prepared: Prepared, say: Callable[[str], None]) -> None:
         AppError: it did not come up.
     """
     settings = prepared.settings
-    if not settings.is_embedded_pool:
-        raise StartFailed("CHILLSTREAMS_API_URL: this version runs the pool itself; unset it")
     try:
         sockets = listen_on(settings.host, settings.port)
     except OSError as error:
@@ -151,10 +153,20 @@ def serve(prepared: Prepared, say: Callable[[str], None]) -> None:
     for warning in settings.warnings:
         log.warning("settings_doubt", warning=warning)
     start = _Start(say)
-    parts = Parts(redactor=prepared.redactor, say=say, on_ready=start.on_ready)
+    parts = Parts(
+        redactor=prepared.redactor,
+        say=say,
+        on_ready=start.on_ready,
+        is_stopping=lambda: start.is_stopping,
+    )
     opening = _Opening(create_app(settings, parts))
     try:
-        serve_app(opening, sockets=sockets, on_listening=start.on_listening)
+        serve_app(
+            opening,
+            sockets=sockets,
+            on_listening=start.on_listening,
+            on_stopping=start.on_stopping,
+        )
     except SystemExit:  # how uvicorn ends when the application does not open
         said = StartFailed("the server did not start; the log above says why")
         raise opening.error or said from None

@@ -9,6 +9,7 @@ import base64
 import binascii
 import zlib
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
@@ -41,12 +42,16 @@ class StoreAccess(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Who(msgspec.Struct, frozen=True, array_like=True):
-    """Everything of a person and a device that a play needs."""
+    """Everything of a person and a device that a play needs.
+
+    `saved` is the digest of the id of a saved configuration: it must still grant these stores.
+    """
 
     stores: tuple[StoreAccess, ...]
     device_ids: tuple[str, ...]
     device_class: str
     network: bytes
+    saved: bytes = b""
 
     @property
     def device(self) -> Device:
@@ -64,7 +69,7 @@ class What(msgspec.Struct, frozen=True, array_like=True):
         scope: empty, or the digest of the indexer of the one user who may play it.
         name: the release name, for choosing again when the file is not there as expected.
         quality: label for the usage log.
-        cached: whether it was listed as cached.
+        cached: whether it was listed as cached; None when no store could say.
     """
 
     media: str
@@ -75,7 +80,10 @@ class What(msgspec.Struct, frozen=True, array_like=True):
     scope: str
     name: str
     quality: str
-    cached: bool
+    cached: bool | None
+
+
+T = TypeVar("T", Who, What)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +114,12 @@ class PlayTokens:
     def open_who(self, text: str) -> Who | None:
         """Return who it names; None when it is broken or not ours."""
         opened = self._open("play who", text)
-        return None if opened is None else msgspec.msgpack.decode(zlib.decompress(opened), type=Who)
+        return None if opened is None else _decode(zlib.decompress(opened), Who)
 
     def open_what(self, text: str) -> What | None:
         """Return what it names; None when it is broken or not ours."""
         opened = self._open("play what", text)
-        return None if opened is None else msgspec.msgpack.decode(opened, type=What)
+        return None if opened is None else _decode(opened, What)
 
     def _seal(self, label: str, half: bytes) -> str:
         key_id = self.ring.first.encode()
@@ -134,6 +142,14 @@ class PlayTokens:
         if head[:1] != _VERSION:
             return None
         return self.ring.open(label, head[2:].decode(errors="replace"), sealed, head)
+
+
+def _decode(data: bytes, shape: type[T]) -> T | None:
+    """Decode a half; None for one that another version of this program has sealed."""
+    try:
+        return msgspec.msgpack.decode(data, type=shape)
+    except msgspec.ValidationError:
+        return None
 
 
 def _end(path: str, limit: int) -> str:

@@ -59,6 +59,11 @@ class Urls:
         """Return what a person installs."""
         return f"{self.base}/stremio/torz/{quote(config, safe='')}/manifest.json"
 
+    def configure(self, config: str = "") -> str:
+        """Return the page where a person makes or changes a config."""
+        segment = f"{quote(config, safe='')}/" if config else ""
+        return f"{self.base}/stremio/torz/{segment}configure"
+
     def stream(self, config: str, kind: str, media: str) -> str:
         """Return the stream list of a film or an episode."""
         return f"{self.base}/stremio/torz/{quote(config, safe='')}/stream/{kind}/{media}.json"

@@ -59,13 +59,19 @@ class StoreChoice(msgspec.Struct, frozen=True):
 
 
 class UserConfig(msgspec.Struct, frozen=True):
-    """A whole configuration. `ignored` names what was asked for and is not there, for people."""
+    """A whole configuration.
+
+    Attributes:
+        ignored: what was asked for and is not there, for people.
+        saved: the digest of the id that it is saved under; empty when it stands in the URL itself.
+    """
 
     stores: tuple[StoreChoice, ...]
     cached_only: bool
     sort: tuple[str, ...]
     filter: Filter
     ignored: tuple[str, ...]
+    saved: bytes = b""
 
 
 # On the wire null stands for what is absent: Go programs write it for an empty list.
@@ -111,9 +117,26 @@ def decode_user_config(text: str) -> UserConfig:
     Raises:
         ConfigInvalid: it cannot be read; the message says where, never what stands there.
     """
+    return decode_config_json(read_config_json(text))
+
+
+def read_config_json(text: str) -> bytes:
+    """Return the JSON that a config segment spells, unread.
+
+    Raises:
+        ConfigInvalid: it is too long, or no base64.
+    """
     if len(text) > MAX_CHARACTERS:
         raise ConfigInvalid("the configuration is longer than 4096 characters")
-    data = _decode_base64(text)
+    return _decode_base64(text)
+
+
+def decode_config_json(data: bytes) -> UserConfig:
+    """Read a configuration that is JSON.
+
+    Raises:
+        ConfigInvalid: as `decode_user_config`.
+    """
     # How deep a reader can go differs between versions of Python; no reader starts on this.
     if data.count(b"[") + data.count(b"{") > _MAX_BRACKETS:
         raise ConfigInvalid("the configuration holds too many lists or objects")

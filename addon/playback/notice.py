@@ -143,6 +143,7 @@ _BY_KIND: dict[Kind, str] = {
     Kind.NOT_FOUND: "no_match",
     Kind.NOT_READY: "downloading",
     Kind.FILE_GONE: "no_match",
+    Kind.FILE_MISSING: "no_match",
     Kind.HOSTER_DOWN: "provider_down",
     Kind.SERVICE_UNAVAILABLE: "provider_down",
     Kind.UNSUPPORTED: "no_match",

@@ -5,29 +5,40 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from addon.accounts.credentials import Accounts, Credential
 from addon.accounts.grants import Play
 from addon.accounts.usage import UsageLog
-from addon.errors import Kind, NothingPlayable, StoreError
+from addon.errors import Kind, StoreError
 from addon.index.availability import Availability
 from addon.index.items import Items
 from addon.index.torrents import Torrents
 from addon.media import read_media_id
 from addon.play_token import What, Who
-from addon.stores.base import Call, Evidence, Link, RemoteFile, StoredTorrent, TorrentState
+from addon.playback.notice import notice_for
+from addon.stores.base import (
+    Call,
+    Evidence,
+    Link,
+    RemoteFile,
+    Store,
+    StoredTorrent,
+    TorrentState,
+)
 from addon.titles.pack import choose_file, same_file
 from addon.titles.parse import parse_release
 from addon.torrent import Magnet, TorrentFile
 from addon.user_config import StoreChoice
 from infra.cache import SingleFlight, TtlCache
 from infra.clock import Clock, Deadline
-from infra.errors import AppError, UpstreamUnavailable
+from infra.errors import AppError, UpstreamTimeout
 from infra.http_client import is_public_address
 from infra.log import get_logger
+from infra.metrics import Counts
 from infra.secret import Redactor
+from infra.tasks import Background
 
 log = get_logger()
 
@@ -43,10 +54,11 @@ _INSIDE = frozenset(
     {"localhost", "local", "internal", "intranet", "private", "lan", "home", "corp", "arpa"}
 )
 
-# States of a torrent that was cached and is being made ready.
+# States of a torrent that may be cached and is being made ready.
 _SOON = frozenset(
     {TorrentState.QUEUED, TorrentState.RESOLVING, TorrentState.PROCESSING, TorrentState.UNKNOWN}
 )
+_OVER = frozenset({TorrentState.FAILED, TorrentState.INVALID, TorrentState.EXPIRED})
 _LOST = frozenset({Kind.NOT_FOUND, Kind.FILE_GONE})
 
 
@@ -59,14 +71,27 @@ class _Wanted:
     call: Call
 
     @property
-    def key(self) -> tuple[str, str, str, str, int | None, str | None]:
-        """What makes two requests the same."""
-        store = self.credential.store.info
+    def key(self) -> tuple[object, ...]:
+        """What makes two requests the same.
+
+        The media is part of it: while the files of a pack are not known, nothing else tells its
+        episodes apart.
+        """
+        store, what = self.credential.store.info, self.what
         bound = self.call.user_ip if store.capabilities.link_bound_to_address else None
         return (
-            store.name, self.credential.account, self.what.info_hash, self.what.path,
-            self.what.size_bytes, bound,
+            store.name, self.credential.account, what.info_hash, what.media, what.path,
+            what.size_bytes, bound,
         )  # fmt: skip
+
+    @property
+    def store(self) -> Store:
+        """The store that is asked."""
+        return self.credential.store
+
+    def error(self, kind: Kind, message: str) -> StoreError:
+        """Return an error of ours about what the store holds."""
+        return StoreError(kind, store=self.store.info.name, operation="play", message=message)
 
 
 class Playback:
@@ -85,7 +110,9 @@ class Playback:
         items: Items,
         usage: UsageLog,
         redactor: Redactor,
+        background: Background,
         clock: Clock,
+        plays: Counts,
         *,
         plain_stores: frozenset[str],
     ) -> None:
@@ -95,6 +122,8 @@ class Playback:
         self._items = items
         self._usage = usage
         self._redactor = redactor
+        self._background = background
+        self._plays = plays
         self._plain_stores = plain_stores
         self._links: TtlCache[tuple[object, ...], Link] = TtlCache(
             clock, ttl=timedelta(minutes=45), size=_LINKS_KEPT
@@ -107,6 +136,22 @@ class Playback:
         Raises:
             AppError: a refusal or failure that has a row in `notice.NOTICES`.
         """
+        try:
+            url = await self._resolve_in_time(who, what, user_ip)
+        except AppError as error:
+            self._plays.add(notice_for(error).code)
+            raise
+        self._plays.add("ok")
+        return url
+
+    async def _resolve_in_time(self, who: Who, what: What, user_ip: str | None) -> str:
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                return await self._resolve(who, what, user_ip)
+        except TimeoutError:
+            raise UpstreamTimeout("no link within the time for a play") from None
+
+    async def _resolve(self, who: Who, what: What, user_ip: str | None) -> str:
         deadline = Deadline.after(RESOLVE_SECONDS)
         attempts = self._accounts.attempts(
             _choices(who, what), Play(who.device, what.media, what.size_bytes)
@@ -140,35 +185,38 @@ class Playback:
         return await self._resolving.do(wanted.key, lambda: self._make_link(wanted))
 
     async def _make_link(self, wanted: _Wanted) -> Link:
-        store = wanted.credential.store
-        torrent = await self._torrent(wanted)
-        file = self._choose(torrent, wanted.what)
         try:
-            link = await store.link(wanted.call, torrent.id, file)
+            link = await self._link_of(wanted, await self._known_item(wanted))
         except StoreError as error:
-            if error.kind in _LOST:
-                await self._forget(wanted)
-            raise
-        self._check_url(link.url, store.info.name)
+            if error.kind not in _LOST:
+                raise
+            # What we knew of the account is no longer so: add it anew, once.
+            await self._forget(wanted)
+            link = await self._link_of(wanted, None)
+        self._check_url(link.url, wanted)
         self._links.put(wanted.key, link, link.expires_in)
-        await self._availability.remember(
-            store.info.name, {wanted.what.info_hash: True}, Evidence.OBSERVED
-        )
+        self._learn(wanted, is_cached=True)
         return link
 
-    async def _torrent(self, wanted: _Wanted) -> StoredTorrent:
-        """Return the torrent in the account, ready to make links; it is added if need be."""
-        torrent = await self._known_item(wanted) or await self._add(wanted)
-        torrent = await self._until_ready(wanted, torrent)
-        if torrent.state is TorrentState.READY:
-            return torrent
-        store = wanted.credential.store.info.name
-        await self._availability.remember(store, {wanted.what.info_hash: False}, Evidence.OBSERVED)
-        kind = torrent.reason or Kind.NOT_READY
-        if torrent.state in {TorrentState.FAILED, TorrentState.INVALID, TorrentState.EXPIRED}:
+    async def _link_of(self, wanted: _Wanted, known: StoredTorrent | None) -> Link:
+        torrent = await self._until_ready(wanted, known or await self._add(wanted))
+        if torrent.state in _OVER:
             await self._forget(wanted)
-            kind = torrent.reason or Kind.BAD_TORRENT
-        raise StoreError(kind, store=store, operation="play", message=torrent.raw_state)
+            raise wanted.error(torrent.reason or Kind.BAD_TORRENT, torrent.raw_state)
+        if torrent.state is not TorrentState.READY:
+            if torrent.state is TorrentState.DOWNLOADING:
+                self._learn(wanted, is_cached=False)
+            raise wanted.error(Kind.NOT_READY, torrent.raw_state)
+        return await wanted.store.link(wanted.call, torrent.id, _choose(torrent, wanted))
+
+    def _learn(self, wanted: _Wanted, *, is_cached: bool) -> None:
+        """Remember what was seen; nobody waits for it, and no play fails by it."""
+        self._background.start(
+            "learn availability",
+            self._availability.remember(
+                wanted.store.info.name, {wanted.what.info_hash: is_cached}, Evidence.OBSERVED
+            ),
+        )
 
     async def _known_item(self, wanted: _Wanted) -> StoredTorrent | None:
         store, account = wanted.credential.store, wanted.credential.account
@@ -187,55 +235,69 @@ class Playback:
         return torrent
 
     async def _add(self, wanted: _Wanted) -> StoredTorrent:
-        what, store = wanted.what, wanted.credential.store
-        trackers = await self._torrents.trackers(what.info_hash)
-        torrent = await store.add(wanted.call, Magnet(what.info_hash, what.name, trackers))
+        """Add the torrent; what is cached is asked for as such, which costs no creation."""
+        what, store = wanted.what, wanted.store
+        magnet = Magnet(what.info_hash, what.name, await self._torrents.trackers(what.info_hash))
+        try:
+            torrent = await store.add(
+                wanted.call,
+                magnet,
+                only_if_cached=bool(what.cached) and store.info.capabilities.adds_only_cached,
+            )
+        except StoreError as error:
+            if error.kind is not Kind.NOT_CACHED or not what.cached:
+                raise
+            torrent = await store.add(wanted.call, magnet)
         await self._items.remember(
             store.info.name, wanted.credential.account, what.info_hash, torrent.id
         )
         return torrent
 
     async def _until_ready(self, wanted: _Wanted, torrent: StoredTorrent) -> StoredTorrent:
-        """Wait for a torrent that was listed as cached: its account may need a moment."""
+        """Wait a moment for a torrent that may be cached: its account may need one."""
         until = wanted.call.deadline.within(_READY_WITHIN_SECONDS)
-        while torrent.state in _SOON and wanted.what.cached and until.left > _POLL_SECONDS:
+        may_be_cached = wanted.what.cached is not False
+        while torrent.state in _SOON and may_be_cached and until.left > _POLL_SECONDS:
             await asyncio.sleep(_POLL_SECONDS)
-            torrent = await wanted.credential.store.get(wanted.call, torrent.id)
+            torrent = await wanted.store.get(wanted.call, torrent.id)
         if torrent.state is TorrentState.READY and torrent.files is None:
-            torrent = await wanted.credential.store.get(wanted.call, torrent.id)
+            torrent = await wanted.store.get(wanted.call, torrent.id)
         return torrent
-
-    @staticmethod
-    def _choose(torrent: StoredTorrent, what: What) -> RemoteFile:
-        """Return the store's file for what was listed; never a random one of a pack."""
-        files = torrent.files or ()
-        listed = [TorrentFile(file.path, file.size_bytes) for file in files]
-        chosen = same_file(what.path, what.size_bytes, listed) if what.path else None
-        if chosen is None:
-            media = read_media_id(what.media)
-            release = parse_release(torrent.name or what.name)
-            choice = None if media is None else choose_file(listed, media, None, release)
-            chosen = None if choice is None else choice.file
-        if chosen is None:
-            raise NothingPlayable("the torrent does not hold the file that was listed")
-        return files[listed.index(chosen)]
 
     async def _forget(self, wanted: _Wanted) -> None:
         await self._items.forget(
             wanted.credential.store.info.name, wanted.credential.account, wanted.what.info_hash
         )
 
-    def _check_url(self, url: str, store: str) -> None:
+    def _check_url(self, url: str, wanted: _Wanted) -> None:
         """Let no link out that holds a secret of ours or leads into somebody's network.
 
         Raises:
-            AppError: the store answered with such a link.
+            StoreError: the store answered with such a link.
         """
-        if self._redactor.found_in(url):
-            log.error("secret_in_link", store=store)
-            raise AppError(f"{store} answered with a link that holds a key")
-        if not is_fit_link(url, may_be_plain=store in self._plain_stores):
-            raise UpstreamUnavailable(f"{store} answered with a link that no player may open")
+        if self._redactor.found_in(url) or wanted.call.key.reveal() in unquote(url):
+            log.error("secret_in_link", store=wanted.store.info.name)
+            raise wanted.error(Kind.PROTOCOL, "a link that holds a key")
+        if not is_fit_link(url, may_be_plain=wanted.store.info.name in self._plain_stores):
+            raise wanted.error(Kind.PROTOCOL, "a link that no player may open")
+
+
+def _choose(torrent: StoredTorrent, wanted: _Wanted) -> RemoteFile:
+    """Return the store's file for what was listed; never a random one of a pack.
+
+    Raises:
+        StoreError: none of them is it.
+    """
+    what, files = wanted.what, torrent.files or ()
+    listed = [TorrentFile(file.path, file.size_bytes) for file in files]
+    chosen = same_file(what.path, what.size_bytes, listed) if what.path else None
+    media = read_media_id(what.media)
+    if chosen is None and media is not None:
+        choice = choose_file(listed, media, None, parse_release(torrent.name or what.name))
+        chosen = choice.file if choice else None
+    if chosen is None:
+        raise wanted.error(Kind.FILE_MISSING, "the torrent does not hold what was listed")
+    return files[listed.index(chosen)]
 
 
 def is_fit_link(url: str, *, may_be_plain: bool) -> bool:

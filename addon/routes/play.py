@@ -7,8 +7,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from addon.play_token import Who
 from addon.playback.notice import NOTICES, notice_for
-from addon.services import State
+from addon.services import Services, State
+from addon.streams.assemble import store_accesses
 from addon.urls import Urls
 from infra.errors import AppError, CallerError, NotFound
 from infra.http_client import is_public_address
@@ -27,11 +29,19 @@ async def play(request: Request[State]) -> Response:
     services = request.state["services"]
     who = services.tokens.open_who(request.path_params["who"])
     what = services.tokens.open_what(request.path_params["what"])
-    if who is None or what is None:
+    if who is None or what is None or await _is_revoked(services, who):
         raise NotFound("No such stream")
     address = client_address(request.scope, services.settings.trusted_proxies)
     user_ip = address if is_public_address(address) else None
     return _redirect(await services.playback.resolve(who, what, user_ip))
+
+
+async def _is_revoked(services: Services, who: Who) -> bool:
+    """Tell whether a saved configuration is gone, or no longer grants what this URL plays with."""
+    if not who.saved:
+        return False
+    config = await services.saved_configs.open(who.saved)
+    return config is None or not set(who.stores) <= set(store_accesses(config))
 
 
 async def notice(request: Request[State]) -> Response:

@@ -11,8 +11,16 @@ from addon.playback.notice import notice_for
 from addon.services import Services, State
 from addon.streams.present import encode, notice_entry
 from addon.urls import MANIFEST_ROUTES, Urls, read_manifest_path, read_stream_path
-from addon.user_config import UserConfig, decode_user_config
-from infra.errors import AppError, CallerError, ConfigInvalid, NotFound, TooMany
+from addon.user_config import UserConfig
+from infra.errors import (
+    AppError,
+    CallerError,
+    ConfigInvalid,
+    DatabaseUnavailable,
+    NotFound,
+    TooMany,
+)
+from infra.limits import RateLimit
 from infra.web import AnyOrigin, ErrorReply, client_address, error_reply
 
 _METHODS = ("GET", "HEAD", "OPTIONS")
@@ -29,7 +37,7 @@ async def answer(request: Request[State]) -> Response:
     services = request.state["services"]
     config = read_manifest_path(path)
     if config is not None:
-        return _manifest(services, config)
+        return await _manifest(services, config)
     asked = read_stream_path(path)
     if asked is None:
         raise NotFound("No such page")
@@ -40,34 +48,37 @@ async def answer(request: Request[State]) -> Response:
 async def _streams(
     request: Request[State], services: Services, text: str, kind: str, media_id: str
 ) -> bytes:
-    config = decode_user_config(text)
-    media = parse_media_id(kind, media_id)
-    if media is None:
-        return _EMPTY
     address = client_address(request.scope, services.settings.trusted_proxies)
     headers = {name.lower(): value for name, value in request.headers.items()}
     device = services.devices.read(address, headers)
-    _count(services, config, device.network, services.devices.is_aggregator(headers))
+    if not services.devices.is_aggregator(headers):  # which is no one network
+        _count(services.lists_per_network, device.network.hex())
+    config = await services.configs.read(text)
+    media = parse_media_id(kind, media_id)
+    if media is None:
+        return _EMPTY
+    _count(services.lists_per_user, _person(config))
     return await services.lists.answer(config, device, media)
 
 
-def _count(services: Services, config: UserConfig, network: bytes, is_aggregator: bool) -> None:
-    """Hold a person and a network to their lists a minute; an aggregator is no one network."""
-    credentials = [(one.code, str(one.auth), one.token) for one in config.stores]
-    person = str(hash(tuple(credentials)))
-    waits = [services.lists_per_user.take(person)]
-    if not is_aggregator:
-        waits.append(services.lists_per_network.take(network.hex()))
-    longest = max((wait for wait in waits if wait), default=None)
-    if longest is not None:
-        raise TooMany("Too many lists in a minute", retry_after=longest)
+def _count(limit: RateLimit, who: str) -> None:
+    """Hold a network, or a person, to so many lists a minute."""
+    wait = limit.take(who)
+    if wait is not None:
+        raise TooMany("Too many lists in a minute", retry_after=wait)
 
 
-def _manifest(services: Services, config: str) -> Response:
+def _person(config: UserConfig) -> str:
+    return str(hash(tuple((one.code, str(one.auth), one.token) for one in config.stores)))
+
+
+async def _manifest(services: Services, config: str) -> Response:
     try:
-        is_configured = bool(config) and bool(decode_user_config(config).stores)
+        is_configured = bool(config) and bool((await services.configs.read(config)).stores)
     except ConfigInvalid:
         is_configured = False
+    except DatabaseUnavailable:
+        is_configured = True  # it may well be: its lists say what is the matter
     body = msgspec.json.encode(manifest(services.settings.addon_name, is_configured))
     caching = f"private, max-age={_MANIFEST_SECONDS}"
     return Response(body, media_type=_JSON, headers={"Cache-Control": caching})

@@ -11,7 +11,7 @@ from addon.media import MediaId, Title
 from addon.play_token import PlayTokens, StoreAccess, What, Who
 from addon.playback.notice import NOTICES, notice_for
 from addon.search.cache_check import CacheCheck, CacheChecks
-from addon.search.search import Hit, Hits, Search
+from addon.search.search import Hit, Hits, Search, SourcesAway
 from addon.streams.present import (
     Entry,
     Shown,
@@ -28,9 +28,11 @@ from addon.urls import Urls
 from addon.user_config import UserConfig
 from infra.clock import Deadline
 from infra.errors import AppError
+from infra.metrics import Counts
 from infra.tasks import collect
 
 LIST_SECONDS = 6.0
+LIST_OUTCOMES = ("full", "partial", "empty", "refused")
 
 # A name that promises the whole pack; the file list, where it is known, must hold the episode.
 _PACKS = frozenset(
@@ -65,24 +67,29 @@ class StreamLists:
     usage: UsageLog
     urls: Urls
     addon_name: str
+    lists: Counts
 
     async def answer(self, config: UserConfig, device: Device, media: MediaId) -> bytes:
         """Return the body of a list; whatever fails is said in an entry of it."""
         deadline = Deadline.after(LIST_SECONDS)
         asked = await collect(
             {
-                "access": self.accounts.for_list(config.stores, device),
+                "access": self.accounts.for_list(config.stores, device, deadline),
                 "hits": self.search.find(media, deadline),
             },
             deadline,
         )
         access, hits = asked.results.get("access"), asked.results.get("hits")
         if not isinstance(access, Access):
+            self.lists.add("refused")
             raise asked.errors.get("access") or AppError("no access in time", code="auth_failed")
         found = hits if isinstance(hits, Hits) else Hits(None, ())
         streams, failed = await self._streams(config, access, found, media, deadline)
         errors = [*access.errors, *failed, *asked.errors.values()]
+        if found.failed and not found.hits:
+            errors.append(SourcesAway())
         self._record(access, media)
+        self.lists.add(_outcome(streams, errors))
         pieces = encode([*self._notices(errors), *streams, *self._remarks(config)])
         return self.tokens.seal_who(who_of(config, device)).encode().join(pieces)
 
@@ -114,7 +121,7 @@ class StreamLists:
             scope=torrent.scope,
             name=torrent.name,
             quality=quality_label(torrent.release),
-            cached=bool(pick.states[order[0]]),
+            cached=pick.states[order[0]],
         )
         return stream_entry(
             Shown(
@@ -158,9 +165,21 @@ class StreamLists:
                 self.usage.listed(credential.grant, str(media))
 
 
+def _outcome(streams: Sequence[Entry], errors: Sequence[AppError]) -> str:
+    if streams:
+        return "partial" if errors else "full"
+    return "refused" if errors else "empty"
+
+
 def who_of(config: UserConfig, device: Device) -> Who:
     """Return the first half of the play URLs of a person's device."""
-    stores = tuple(
+    stores = store_accesses(config)
+    return Who(stores, device.ids, device.device_class, device.network, config.saved)
+
+
+def store_accesses(config: UserConfig) -> tuple[StoreAccess, ...]:
+    """Return what a play needs of the stores of a config."""
+    return tuple(
         StoreAccess(
             choice.code,
             choice.auth.bytes if choice.auth else b"",
@@ -168,7 +187,6 @@ def who_of(config: UserConfig, device: Device) -> Who:
         )
         for choice in config.stores
     )
-    return Who(stores, device.ids, device.device_class, device.network)
 
 
 def wishes_of(config: UserConfig) -> Wishes:
@@ -240,7 +258,7 @@ def _badge(code: str, state: bool | None) -> str:
 
 def _said(error: AppError, code: str) -> str:
     """Return the title of an entry where the error itself says it better, numbers included."""
-    if isinstance(error, NotOffered):
+    if isinstance(error, NotOffered | SourcesAway):
         return error.message
     if isinstance(error, PoolRefusal):
         if code in {"device_limit", "stream_limit"} and error.limit is not None:

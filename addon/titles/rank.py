@@ -245,12 +245,15 @@ def _limit(ordered: Iterable[C], wishes: Wishes) -> list[C]:
     return listed
 
 
+_TELLING_BYTES = 100 * 1024 * 1024  # smaller files are of one size by chance
+
+
 class _Seen:
-    """Remembers what was listed: a hash, or a title of one picture and one size within 0.1 %."""
+    """Remembers what was listed: a hash, or one release of one size within 0.1 %."""
 
     def __init__(self) -> None:
         self._hashes: set[str] = set()
-        self._sizes: dict[tuple[str, int, int, int], int] = {}
+        self._sizes: dict[tuple[object, ...], int] = {}
 
     def has(self, candidate: Candidate) -> bool:
         """Tell whether a double of it was seen, and remember it."""
@@ -261,11 +264,14 @@ class _Seen:
 
     def _has_size(self, candidate: Candidate) -> bool:
         size, release = candidate.size_bytes, candidate.release
-        if not size or not release.titles_norm:
+        if not size or size < _TELLING_BYTES or not release.titles_norm:
             return False
         # Sizes within 0.1 % fall into the same or a neighbouring step of the logarithm.
         step = int(math.log(size) * 1000)
-        picture = (release.titles_norm[0], release.resolution, release.source)
+        picture = (
+            release.titles_norm[0], release.resolution, release.source, release.codec, release.hdr,
+            release.audio, release.languages, release.group.lower(),
+        )  # fmt: skip
         for near in (step - 1, step, step + 1):
             other = self._sizes.get((*picture, near))
             if other is not None and abs(other - size) <= 0.001 * max(other, size):

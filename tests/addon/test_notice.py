@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import addon.playback
-from addon.errors import Kind, NothingPlayable, StoreError
+from addon.errors import Kind, StoreError
 from addon.key_pool.base import PoolRefusal
 from addon.playback.notice import NOTICES, Notice, notice_for
 from chillproxy.errors import _MESSAGES as REFUSALS
@@ -143,8 +143,6 @@ def test_no_refusal_of_the_pool_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (NothingPlayable("x"), "no_match"),
-        (NothingPlayable("x", code="downloading"), "downloading"),
         (ConfigInvalid("x"), "config_invalid"),
         (TooMany("x"), "too_many_requests"),
         (AppError("x", code="invalid_auth"), "invalid_auth"),

@@ -3,10 +3,13 @@
 import asyncio
 
 import pytest
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
+from addon.playback import resolve
 from addon.routes.stremio import manifest
+from addon.search import cache_check, search
 from tests.fakes.debrid import Fault
+from tests.fakes.faults import Hang
 from tests.flows.world import (
     CANARY,
     EPISODE,
@@ -239,12 +242,110 @@ class TestRecovery:
         assert "The provider does not answer" in answer.texts[0]
         assert any(stream["name"].startswith("[TB?]") for stream in answer.streams)
 
-    async def test_indexer_that_is_down_leaves_an_empty_list(self, world: World) -> None:
+    async def test_indexer_that_is_down_is_said(self, world: World) -> None:
         world.torznab.fault = lambda: Response(status_code=500)
 
         answer = await world.listing(await world.pooled())
 
-        assert (answer.status, answer.streams) == (200, [])
+        assert answer.status == 200
+        assert "The sources of torrents do not answer" in answer.texts[0]
+        assert len(answer.streams) == 1
+
+    async def test_pack_whose_files_were_unknown_plays_each_episode_as_such(
+        self, world: World
+    ) -> None:
+        config = await world.pooled()
+        world.torbox.script.fail(Fault.SERVER_ERROR, path="/checkcached", times=99)
+
+        played = {}
+        for media in (EPISODE, "tt7654321:1:1"):
+            stream = (await world.listing(config, media)).streams[-1]
+            played[media] = (await world.follow(stream["url"])).body
+
+        assert played[EPISODE].startswith(b"Example.Show.S01.1080p/Example.Show.S01E02")
+        assert played["tt7654321:1:1"].startswith(b"Example.Show.S01.1080p/Example.Show.S01E01")
+
+    async def test_cached_plays_spend_no_creation(self, world: World) -> None:
+        config = await world.pooled()
+        url = (await world.listing(config)).streams[0]["url"]
+
+        await world.get(url)
+
+        (created,) = world.torbox.asked_for("/torrents/createtorrent")
+        assert b"add_only_if_cached=true" in created.body
+
+    async def test_item_lost_between_look_and_link_is_added_anew(self, world: World) -> None:
+        config = await world.pooled()
+        url = (await world.listing(config)).streams[0]["url"]
+        gone = JSONResponse(
+            {"success": False, "error": "ITEM_NOT_FOUND", "detail": "gone", "data": None}, 404
+        )
+        world.torbox.script.fail(gone, path="/requestdl")
+
+        answer = await world.follow(url)
+
+        assert answer.status == 200
+
+    async def test_play_ends_within_its_budget_when_the_database_hangs(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(resolve, "RESOLVE_SECONDS", 0.5)
+        url = (await world.listing(await world.pooled())).streams[0]["url"]
+
+        async with world.database.transaction() as connection:
+            await connection.execute("lock table account_items in access exclusive mode")
+            answer = await world.get(url)
+
+        assert answer.headers["location"].endswith("/stremio/notice/provider_down.mp4")
+
+
+class TestHangs:
+    async def test_hung_store_leaves_what_was_known(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cache_check, "_CHECK_SECONDS", 0.5)
+        config = await world.pooled()
+        await world.listing(config)
+        await world.database.execute(
+            "delete from availability where info_hash <> $1", FILM_CACHED.info_hash
+        )
+        world.torbox.script.fail(Fault.HANG, path="/checkcached", times=9)
+
+        answer = await world.listing(config)
+
+        assert "The provider does not answer" in answer.texts[0]
+        assert answer.streams[1]["name"].startswith("[TB⚡]")
+
+    async def test_slow_title_and_hung_source_leave_what_another_source_found(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(search, "_LIVE_SECONDS", 1.0)
+        monkeypatch.setattr(search, "_TITLE_SECONDS", 0.3)
+        world.cinemeta.fault = Hang
+
+        answer = await world.listing(await world.pooled())
+
+        assert FILM_CACHED.name in answer.texts[0]
+
+    async def test_bad_key_of_one_person_is_not_told_to_another(self, world: World) -> None:
+        pooled = await world.pooled()
+        broken = config_of({"c": "tb", "t": "token-that-nobody-knows"})
+
+        answers = await asyncio.gather(
+            world.listing(broken), world.listing(pooled), world.listing(pooled)
+        )
+
+        assert "Key or subscription problem" in answers[0].texts[0]
+        for answer in answers[1:]:
+            assert answer.streams[0]["name"].startswith("[TB⚡]")
+
+    async def test_token_of_a_stranger_does_not_stop_the_links_of_others(
+        self, world: World
+    ) -> None:
+        await world.listing(config_of({"c": "tb", "t": "http://127.0.0.1:"}))
+        url = (await world.listing(await world.pooled())).streams[0]["url"]
+
+        assert (await world.follow(url)).status == 200
 
 
 class TestIds:

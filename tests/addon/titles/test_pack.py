@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from addon.media import Episode, MediaId, Title
@@ -696,7 +696,6 @@ PATHS = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.lists(PATHS, max_size=8), st.sampled_from([S02E05, MediaId("tt", "x")]), st.text())
 def test_choice_is_a_video_of_the_list(paths: list[str], media: MediaId, name: str) -> None:
     listed = files(*paths)
@@ -706,7 +705,6 @@ def test_choice_is_a_video_of_the_list(paths: list[str], media: MediaId, name: s
     assert choice is None or (choice.file in listed and is_video(choice.file.path))
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.lists(PATHS, max_size=8), st.randoms())
 def test_order_of_the_list_does_not_matter(paths: list[str], random: Any) -> None:
     listed = files(*dict.fromkeys(paths))

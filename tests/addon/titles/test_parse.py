@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from addon.titles import name as name_module
@@ -570,7 +570,6 @@ NAMES = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None)
 @given(NAMES)
 def test_any_name_is_read_within_the_vocabulary(name: str) -> None:
     release = parse_release(name)
@@ -592,7 +591,6 @@ def test_any_name_is_read_within_the_vocabulary(name: str) -> None:
     assert release.year is None or 1880 <= release.year <= 2100
 
 
-@settings(max_examples=25, deadline=None)
 @given(NAMES)
 def test_what_is_read_can_be_stored_as_text(name: str) -> None:
     release = parse_release(name)
@@ -602,13 +600,11 @@ def test_what_is_read_can_be_stored_as_text(name: str) -> None:
         assert text.encode().decode() == text
 
 
-@settings(max_examples=25, deadline=None)
 @given(NAMES)
 def test_reading_a_cleaned_name_gives_the_same(name: str) -> None:
     assert parse_release(clean(name)) == parse_release(name)
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.text(max_size=100))
 def test_text_beyond_the_cap_changes_nothing(more: str) -> None:
     start = "Blue Harvest 2019 1080p " + "x" * 300

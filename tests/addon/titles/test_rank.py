@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from addon.titles.parse import Flag, QualityClass, parse_release
@@ -464,7 +464,6 @@ CANDIDATES = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
 @given(CANDIDATES, st.sampled_from(["", "-size", "seeders", "-resolution"]), st.integers(0, 300))
 def test_ranking_lists_some_of_what_it_was_given_cached_first(
     listed: list[Candidate], sort: str, minutes: int
@@ -479,7 +478,6 @@ def test_ranking_lists_some_of_what_it_was_given_cached_first(
     )
 
 
-@settings(max_examples=25, deadline=None)
 @given(CANDIDATES)
 def test_ranking_what_was_ranked_changes_nothing(listed: list[Candidate]) -> None:
     once = rank(listed, Wishes(), 90)

@@ -1,7 +1,7 @@
 """Names as text: cleaned for reading, normalised for comparing."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from addon.titles.text import clean, normalise
@@ -50,13 +50,11 @@ def test_normalise_gives_one_form(title: str, normal: str) -> None:
     assert normalise(title) == normal
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.text(max_size=100))
 def test_cleaning_twice_changes_nothing(text: str) -> None:
     assert clean(clean(text)) == clean(text)
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.one_of(st.text(max_size=60), st.text("abthe .,'&", max_size=30)))
 def test_normalising_twice_changes_nothing(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)
