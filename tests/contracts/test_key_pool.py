@@ -44,7 +44,7 @@ async def open_remote(pool: Pool) -> AsyncIterator[KeyPool]:
         [Bearer.of(bearer, frozenset({"pool", "key:read"}))], [ip_network("127.0.0.0/8")], []
     )
     async with (
-        serve(create_pool_app(pool, gate)) as base,
+        serve(create_pool_app(pool, gate), grace_seconds=0.05) as base,  # polls are cut short
         HttpClient.open(first_pause=0.01) as http,
         Background() as background,
     ):
