@@ -131,113 +131,172 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
     return app
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What everything else stands on."""
+
+    settings: Settings
+    urls: Urls
+    parts: Parts
+    metrics: Metrics
+    database: Database
+    background: Background
+    http: HttpClient
+    ring: KeyRing
+
+    @property
+    def clock(self) -> Clock:
+        return self.parts.clock
+
+
+@dataclass(frozen=True, slots=True)
+class _PoolSide:
+    """How the pool is asked, and what routes and the start want to know of it."""
+
+    key_pool: EmbeddedKeyPool | RemoteKeyPool
+    demo: DemoSwitch
+    demo_auth: str | None = None
+    state: Mapping[str, object] = field(default_factory=dict)
+
+
 async def _open(
     stack: AsyncExitStack, settings: Settings, urls: Urls, parts: Parts, metrics: Metrics
 ) -> Mapping[str, object]:
     """Open everything and return the state that routes are given."""
     for secret in settings.all_secrets():
         parts.redactor.learn(secret, lasting=True)
-    clock = parts.clock
-    database = await open_database(stack, settings, parts.say)
-    background = await stack.enter_async_context(Background(metrics.background_failures.add))
-    http = await stack.enter_async_context(HttpClient.open())
-    ring = keyring(settings.app_secret)
-    torrents, titles = Torrents(database), Titles(database)
-    availability = Availability(database, clock)
-
-    switch = DemoSwitch(is_on=False)
-    pool_state: Mapping[str, object] = {}
-    demo_auth = None
-    if settings.is_embedded_pool:
-        pool = Pool.over(database, keyring(settings.pool_kek), clock, parts.redactor)
-        await pool.usage.keep_partitions(settings.usage_retention_days)
-        background.supervise("partitions", lambda: _keep_partitions(pool, settings), clock)
-        form = DemoForm(database, pool, torrents, titles, ring, settings.demo)
-        switch.is_on = await form.follow_pool()
-        background.supervise(
-            "demo form", lambda: _follow_pool(pool, form, switch), clock, longest_wait=1.0
-        )
-        demo_auth = str(form.auth) if switch.is_on else None
-        pool_state = PoolState(pool=pool, gate=_gate(settings))
-        key_pool: EmbeddedKeyPool | RemoteKeyPool = EmbeddedKeyPool(pool)
-    else:
-        key_pool = _remote_pool(settings, http, clock)
-    background.supervise("pool changes", key_pool.watch, clock, longest_wait=1.0)
-
-    grants = Grants(key_pool, clock, settings.pool_timeout, metrics.pool_asks)
-    accounts = Accounts(
-        grants if settings.enable_chillstreams_auth else None,
-        {
-            code: MeteredStore(store, metrics.store_calls)
-            for code, store in _stores(settings, urls, http, clock).items()
-        },
-        parts.redactor,
-        settings.own_tokens,
+    ground = _Ground(
+        settings=settings,
+        urls=urls,
+        parts=parts,
+        metrics=metrics,
+        database=await open_database(stack, settings, parts.say),
+        background=await stack.enter_async_context(Background(metrics.background_failures.add)),
+        http=await stack.enter_async_context(HttpClient.open()),
+        ring=keyring(settings.app_secret),
     )
+    side = await _open_pool(ground)
+    ground.background.supervise("pool changes", side.key_pool.watch, ground.clock, longest_wait=1.0)
     spool = await stack.enter_async_context(
         Spool.open(
-            settings.data_dir / "usage", clock=clock, ship=UsageShipper(key_pool),
+            settings.data_dir / "usage",
+            clock=ground.clock,
+            ship=UsageShipper(side.key_pool),
             fsync_every=timedelta(milliseconds=settings.usage_fsync_ms),
             flush_at_end=_FLUSH_AT_END,
         )
-    )  # fmt: skip
-    metrics.watch_spool(spool, clock)
-    metrics.watch_database(database)
-    usage = UsageLog(spool, clock)
-    search = Search(
-        torrents,
-        Searches(database, clock),
-        TitleLookup(titles, [Cinemeta(http, settings.cinemeta_url)], clock),
-        _sources(settings, http, clock),
-        background,
-        clock,
-        metrics.searches,
     )
-    tokens = PlayTokens(ring)
-    saved_configs = SavedConfigs(database, ring, clock, background)
-    parts.on_ready(Ready(urls, demo_auth))
-    services = Services(
+    metrics.watch_spool(spool, ground.clock)
+    metrics.watch_database(ground.database)
+    services = _services(ground, side, spool)
+    parts.on_ready(Ready(urls, side.demo_auth))
+    return {**side.state, **State(services=services)}
+
+
+async def _open_pool(ground: _Ground) -> _PoolSide:
+    """Open the pool in this process, or the way to the one on another server."""
+    settings, clock = ground.settings, ground.clock
+    if not settings.is_embedded_pool:
+        return _PoolSide(_remote_pool(settings, ground.http, clock), DemoSwitch(is_on=False))
+    database, background = ground.database, ground.background
+    pool = Pool.over(database, keyring(settings.pool_kek), clock, ground.parts.redactor)
+    await pool.usage.keep_partitions(settings.usage_retention_days)
+    background.supervise("partitions", lambda: _keep_partitions(pool, settings), clock)
+    form = DemoForm(
+        database, pool, Torrents(database), Titles(database), ground.ring, settings.demo
+    )
+    switch = DemoSwitch(await form.follow_pool())
+    background.supervise(
+        "demo form", lambda: _follow_pool(pool, form, switch), clock, longest_wait=1.0
+    )
+    return _PoolSide(
+        EmbeddedKeyPool(pool),
+        switch,
+        str(form.auth) if switch.is_on else None,
+        PoolState(pool=pool, gate=_gate(settings)),
+    )
+
+
+def _services(ground: _Ground, side: _PoolSide, spool: Spool) -> Services:
+    settings, clock, database = ground.settings, ground.clock, ground.database
+    accounts = _accounts(ground, side)
+    usage = UsageLog(spool, clock)
+    tokens = PlayTokens(ground.ring)
+    saved_configs = SavedConfigs(database, ground.ring, clock, ground.background)
+    return Services(
         settings=settings,
-        urls=urls,
+        urls=ground.urls,
         database=database,
-        devices=DeviceReader(ring, settings.ipv6_prefix, settings.aggregator_secrets),
+        devices=DeviceReader(ground.ring, settings.ipv6_prefix, settings.aggregator_secrets),
         accounts=accounts,
-        lists=StreamLists(
-            accounts,
-            search,
-            CacheChecks(availability, torrents, accounts),
-            tokens,
-            usage,
-            urls,
-            settings.addon_name,
-            metrics.lists,
-        ),
-        playback=Playback(
-            accounts,
-            torrents,
-            availability,
-            Items(database),
-            usage,
-            parts.redactor,
-            background,
-            clock,
-            metrics.plays,
-            plain_stores=_plain_stores(settings),
-        ),
+        lists=_lists(ground, accounts, tokens, usage),
+        playback=_playback(ground, accounts, usage),
         tokens=tokens,
         configs=ConfigReader(saved_configs),
         saved_configs=saved_configs,
         edit_attempts=EditAttempts(clock),
         passwords=Scrypt(),
-        demo=switch,
+        demo=side.demo,
         spool=spool,
         lists_per_user=RateLimit(clock, settings.lists_per_user, _MINUTE),
         lists_per_network=RateLimit(clock, settings.lists_per_network, _MINUTE),
-        metrics=metrics.registry,
-        is_stopping=parts.is_stopping,
         saves_per_network=RateLimit(clock, _SAVES_PER_NETWORK, timedelta(hours=1)),
+        metrics=ground.metrics.registry,
+        is_stopping=ground.parts.is_stopping,
     )
-    return {**pool_state, **State(services=services)}
+
+
+def _accounts(ground: _Ground, side: _PoolSide) -> Accounts:
+    settings, metrics = ground.settings, ground.metrics
+    grants = Grants(side.key_pool, ground.clock, settings.pool_timeout, metrics.pool_asks)
+    stores = _stores(settings, ground.urls, ground.http, ground.clock)
+    return Accounts(
+        grants if settings.enable_chillstreams_auth else None,
+        {code: MeteredStore(store, metrics.store_calls) for code, store in stores.items()},
+        ground.parts.redactor,
+        settings.own_tokens,
+    )
+
+
+def _lists(ground: _Ground, accounts: Accounts, tokens: PlayTokens, usage: UsageLog) -> StreamLists:
+    settings, clock, database = ground.settings, ground.clock, ground.database
+    torrents = Torrents(database)
+    titles = TitleLookup(Titles(database), [Cinemeta(ground.http, settings.cinemeta_url)], clock)
+    search = Search(
+        torrents,
+        Searches(database, clock),
+        titles,
+        _sources(settings, ground.http, clock),
+        ground.background,
+        clock,
+        ground.metrics.searches,
+    )
+    return StreamLists(
+        accounts,
+        search,
+        CacheChecks(Availability(database, clock), torrents, accounts),
+        tokens,
+        usage,
+        ground.urls,
+        settings.addon_name,
+        ground.metrics.lists,
+    )
+
+
+def _playback(ground: _Ground, accounts: Accounts, usage: UsageLog) -> Playback:
+    database = ground.database
+    return Playback(
+        accounts,
+        Torrents(database),
+        Availability(database, ground.clock),
+        Items(database),
+        usage,
+        ground.parts.redactor,
+        ground.background,
+        ground.clock,
+        ground.metrics.plays,
+        plain_stores=_plain_stores(ground.settings),
+    )
 
 
 def _gate(settings: Settings) -> Gate:
