@@ -197,7 +197,7 @@ async def _open_pool(ground: _Ground) -> _PoolSide:
     """Open the pool in this process, or the way to the one on another server."""
     settings, clock = ground.settings, ground.clock
     if not settings.is_embedded_pool:
-        return _PoolSide(_remote_pool(settings, ground.http, clock), DemoSwitch(is_on=False))
+        return _PoolSide(_remote_pool(ground), DemoSwitch(is_on=False))
     database, background = ground.database, ground.background
     pool = Pool.over(database, keyring(settings.pool_kek), clock, ground.parts.redactor)
     await pool.usage.keep_partitions(settings.usage_retention_days)
@@ -307,10 +307,15 @@ def _gate(settings: Settings) -> Gate:
     )
 
 
-def _remote_pool(settings: Settings, http: HttpClient, clock: Clock) -> RemoteKeyPool:
-    keys = settings.chillstreams_api_key
-    bearer = keys[0].secret if keys else Secret("")
-    return RemoteKeyPool(http, clock, settings.chillstreams_api_url or "", bearer)
+def _remote_pool(ground: _Ground) -> RemoteKeyPool:
+    keys = ground.settings.chillstreams_api_key
+    return RemoteKeyPool(
+        ground.http,
+        ground.clock,
+        ground.parts.redactor,
+        ground.settings.chillstreams_api_url or "",
+        keys[0].secret if keys else Secret(""),
+    )
 
 
 async def open_database(

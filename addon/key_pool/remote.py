@@ -17,7 +17,7 @@ from infra.clock import Clock, Deadline
 from infra.errors import DataRefused, UpstreamUnavailable
 from infra.http_client import HttpClient, Reply
 from infra.log import get_logger
-from infra.secret import Secret
+from infra.secret import Redactor, Secret
 
 log = get_logger()
 
@@ -70,9 +70,17 @@ class _Reported(msgspec.Struct, rename="camel"):
 class RemoteKeyPool:
     """Asks a pool service; `watch` must run as a background task."""
 
-    def __init__(self, http: HttpClient, clock: Clock, base_url: str, api_key: Secret) -> None:
+    def __init__(
+        self,
+        http: HttpClient,
+        clock: Clock,
+        redactor: Redactor,
+        base_url: str,
+        api_key: Secret,
+    ) -> None:
         self._http = http
         self._clock = clock
+        self._redactor = redactor
         self._base = base_url
         self._api_key = api_key
         self._epoch = 0
@@ -145,7 +153,7 @@ class RemoteKeyPool:
             )
         return Grant(
             key_id=answer.pool_key_id,
-            key=Secret(answer.pool_key),
+            key=self._redactor.learn(Secret(answer.pool_key), lasting=True),
             store=answer.store or request.store,
             user_ref=answer.user_ref or str(request.auth),
             device_id=None if answer.device_ref is None else str(answer.device_ref),

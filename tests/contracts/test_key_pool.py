@@ -13,15 +13,15 @@ from addon.key_pool.base import Action, Grant, KeyPool, KeyRequest, Lease, PoolR
 from addon.key_pool.embedded import EmbeddedKeyPool
 from addon.key_pool.remote import RemoteKeyPool
 from chillproxy.api.bearer import Bearer, Gate
-from chillproxy.app import create_pool_app
 from chillproxy.pool import Pool
 from infra.db import Database
 from infra.errors import AppError, DataRefused
 from infra.http_client import HttpClient
-from infra.secret import Secret
+from infra.secret import Redactor, Secret
 from infra.tasks import Background
 from tests.chillproxy.asking import ACTOR, add_key, add_user, live_leases
 from tests.fakes.clock import FakeClock
+from tests.fakes.pool_server import create_pool_app
 from tests.fakes.server import serve
 
 KEY = "key-of-the-pool"
@@ -38,7 +38,7 @@ async def open_embedded(pool: Pool) -> AsyncIterator[KeyPool]:
 
 
 @asynccontextmanager
-async def open_remote(pool: Pool) -> AsyncIterator[KeyPool]:
+async def open_remote(pool: Pool, redactor: Redactor | None = None) -> AsyncIterator[KeyPool]:
     bearer = Secret("internal-bearer-of-the-test")
     gate = Gate(
         [Bearer.of(bearer, frozenset({"pool", "key:read"}))], [ip_network("127.0.0.0/8")], []
@@ -48,7 +48,7 @@ async def open_remote(pool: Pool) -> AsyncIterator[KeyPool]:
         HttpClient.open(first_pause=0.01) as http,
         Background() as background,
     ):
-        key_pool = RemoteKeyPool(http, FakeClock(), base, bearer)
+        key_pool = RemoteKeyPool(http, FakeClock(), redactor or Redactor(), base, bearer)
         background.supervise("pool changes", key_pool.watch, FakeClock())
         yield key_pool
 
@@ -350,3 +350,13 @@ async def test_pool_that_is_away_is_an_error_of_ours(
         await key_pool.get_key(question(auth))
 
     assert not isinstance(caught.value, PoolRefusal)
+
+
+async def test_key_from_another_server_is_known_as_a_secret(pool: Pool) -> None:
+    redactor = Redactor()
+    await add_key(pool, secret=KEY)
+
+    async with open_remote(pool, redactor) as key_pool:
+        await key_pool.get_key(question(await add_user(pool)))
+
+    assert redactor.found_in(f"https://cdn.example/file.mkv?token={KEY}")
