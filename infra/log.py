@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any, Literal, TextIO
 
 import msgspec
-import stamina.instrumentation
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
@@ -64,7 +63,6 @@ def configure_logging(
         cache_logger_on_first_use=False,
     )
     _take_over_stdlib(level)
-    stamina.instrumentation.set_on_retry_hooks([_log_retry])
 
 
 class _Clean:
@@ -177,13 +175,3 @@ def _take_over_stdlib(level: str) -> None:
     root.addHandler(_Bridge())
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
-
-
-def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
-    """Tell of a retry; arguments and the error's text may carry keys and URLs, so neither."""
-    get_logger().info(
-        "retry",
-        error=type(details.caused_by).__name__,
-        attempt=details.retry_num,
-        wait_seconds=round(details.wait_for, 2),
-    )

@@ -82,19 +82,6 @@ async def migrate(url: str, migrations: Sequence[Migration] | None = None) -> li
         await connection.close()
 
 
-async def pending(url: str) -> list[str]:
-    """Return the names of migrations that are not applied yet."""
-    migrations = read_migrations()
-    connection = await asyncpg.connect(url, timeout=10)
-    try:
-        if await connection.fetchval("select to_regclass('schema_migrations')") is None:
-            return [migration.name for migration in migrations]
-        applied = await _check_applied(connection, migrations)
-        return [migration.name for migration in migrations[applied:]]
-    finally:
-        await connection.close()
-
-
 async def _check_applied(
     connection: "asyncpg.Connection[asyncpg.Record]", migrations: Sequence[Migration]
 ) -> int:

@@ -12,11 +12,11 @@ import aiohttp
 import pytest
 
 from chillproxy.api.bearer import Bearer, Gate
-from chillproxy.app import create_pool_app
 from chillproxy.pool import Pool
 from infra.db import Database
 from infra.secret import Secret
 from tests.chillproxy.asking import ACTOR, add_key, add_user
+from tests.fakes.pool_server import create_pool_app
 from tests.fakes.server import serve
 
 FULL, POOL_ONLY = "bearer-with-all-scopes", "bearer-of-the-pool-alone"

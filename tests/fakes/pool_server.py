@@ -1,4 +1,4 @@
-"""The pool as a server of its own: its routes, and nothing else."""
+"""The pool alone on a loopback port, as another server would hold it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

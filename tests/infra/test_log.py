@@ -1,6 +1,5 @@
 """No secret and no control character gets into a log, whoever writes it and wherever it stands."""
 
-import asyncio
 import io
 import logging
 import warnings
@@ -11,7 +10,6 @@ from typing import Literal
 
 import msgspec
 import pytest
-import stamina
 import structlog
 
 from infra.log import configure_logging, get_logger
@@ -270,17 +268,3 @@ def test_stream_that_knows_only_ascii_does_not_fail_the_program() -> None:
         log.info("電影")
 
     assert not stream.closed
-
-
-async def test_retry_is_told_without_arguments_and_texts(journal: Journal) -> None:
-    @stamina.retry(on=Unlucky, attempts=2, wait_initial=0.001, wait_max=0.001, wait_jitter=0)
-    async def call(key: str) -> None:
-        await asyncio.sleep(0)
-        raise Unlucky(f"https://example/?x={key}")
-
-    with pytest.raises(Unlucky):
-        await call("unknown-to-the-redactor")
-
-    (entry,) = journal.entries
-    assert (entry["event"], entry["error"], entry["attempt"]) == ("retry", "Unlucky", 1)
-    assert "unknown-to-the-redactor" not in journal.text

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from infra.migrate import Migration, MigrationFailed, migrate, pending, read_migrations
+from infra.migrate import Migration, MigrationFailed, migrate, read_migrations
 from tests.fakes.empty_database import empty_database
 
 FIRST = Migration(1, "0001_first", "create table one ()")
@@ -99,14 +99,3 @@ class TestApplying:
 
         with pytest.raises(MigrationFailed, match="use a newer release"):
             await migrate(empty_url, [FIRST])
-
-    async def test_pending_ones_are_named_without_being_applied(
-        self, empty_url: str, database_url: str
-    ) -> None:
-        names = [one.name for one in read_migrations()]
-
-        before = await pending(empty_url)
-        await migrate(empty_url, read_migrations()[:1])
-        after_the_first = await pending(empty_url)
-
-        assert (before, after_the_first, await pending(database_url)) == (names, names[1:], [])
